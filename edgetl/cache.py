@@ -1,0 +1,165 @@
+"""Arrays kept on disk under the hash of the picture they came from. Knows nothing about networks.
+
+A store is a folder with rows of one shape and dtype in `rows.bin`, and the 32-byte hash of each in
+`keys.bin`. Rows are synced before their keys, so whatever interrupts a write leaves only rows that nobody
+names, and the next writer cuts them off. Processes share stores: writers lock, readers see what was there at
+opening.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_runtime.atomic import write_json
+from edgetl_runtime.errors import InputError
+
+_KEY_BYTES = 32
+_FLUSH_BYTES = 64 << 20
+
+
+def cache_folder() -> Path:
+    """Return the folder of all caches: $EDGETL_CACHE, or `edgetl` in the user's cache folder."""
+    if own := os.environ.get("EDGETL_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a store, in the order of the pictures they were asked for.
+
+    array: the store's rows, memory-mapped, (rows, ...). order: (n,) int64, which of them.
+    """
+
+    array: NDArray[Any]
+    order: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def take(self, chosen: NDArray[np.int64]) -> NDArray[Any]:
+        """Copy the chosen rows, (len(chosen), ...), into memory."""
+        return np.stack([self.array[row] for row in self.order[chosen]])
+
+
+class Store:
+    """Rows of one shape and dtype, each under a hash.
+
+    Args:
+        folder: where it lies or will be made.
+        shape: of one row. dtype: of its numbers.
+        facts: what the rows are, written beside them for the curious.
+    """
+
+    def __init__(
+        self, folder: Path, shape: Sequence[int], dtype: str, facts: Mapping[str, object] | None = None
+    ) -> None:
+        self._folder, self._shape, self._dtype = folder, tuple(shape), np.dtype(dtype)
+        self._row_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
+        if not (folder / "store.json").exists():
+            layout = {"shape": list(self._shape), "dtype": self._dtype.name}
+            write_json(folder / "store.json", layout | dict(facts or {}))
+        self._rows, self._keys = folder / "rows.bin", folder / "keys.bin"
+
+    def missing(self, keys: Sequence[str]) -> list[int]:
+        """Return the positions of the keys (64 hex digits each) that have no row yet, one for each key."""
+        known = self._known()
+        first = {key: position for position, key in reversed(list(enumerate(keys)))}
+        return sorted(position for key, position in first.items() if bytes.fromhex(key) not in known)
+
+    @contextmanager
+    def writer(self) -> Iterator["Writer"]:
+        """Lock the store for writing; other writers wait. What was written stays when the block fails."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._cut_torn_end()
+            with self._rows.open("ab") as rows, self._keys.open("ab") as keys:
+                writer = Writer(rows, keys, (self._shape, self._dtype), set(self._known()))
+                try:
+                    yield writer
+                finally:
+                    writer.flush()
+
+    def rows(self, keys: Sequence[str]) -> Rows:
+        """Return the rows of these keys, all of which must be there."""
+        known = self._known()
+        order = np.array([known[bytes.fromhex(key)] for key in keys], dtype=np.int64)
+        if not known:
+            return Rows(np.empty((0, *self._shape), self._dtype), order)
+        return Rows(np.memmap(self._rows, self._dtype, "r", shape=(len(known), *self._shape)), order)
+
+    def _known(self) -> dict[bytes, int]:
+        keys = self._keys.read_bytes() if self._keys.exists() else b""
+        count = self._complete(len(keys))
+        return {keys[i * _KEY_BYTES : (i + 1) * _KEY_BYTES]: i for i in range(count)}
+
+    def _complete(self, keys_bytes: int) -> int:
+        rows_bytes = self._rows.stat().st_size if self._rows.exists() else 0
+        return min(keys_bytes // _KEY_BYTES, rows_bytes // self._row_bytes)
+
+    def _cut_torn_end(self) -> None:
+        count = self._complete(self._keys.stat().st_size if self._keys.exists() else 0)
+        for path, size in ((self._rows, self._row_bytes), (self._keys, _KEY_BYTES)):
+            path.touch()
+            os.truncate(path, count * size)
+
+
+class Writer:
+    """Appends to a store; keys are written once their rows are safe on the disk."""
+
+    def __init__(
+        self, rows: BinaryIO, keys: BinaryIO, layout: tuple[tuple[int, ...], np.dtype[Any]], known: set[bytes]
+    ) -> None:
+        self._rows, self._keys, self._known = rows, keys, known
+        self._shape, self._dtype = layout
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    def append(self, keys: Sequence[str], rows: NDArray[Any]) -> None:
+        """Write rows, (len(keys), ...), except those whose key is there already.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        if rows.shape != (len(keys), *self._shape):
+            raise ValueError(f"{len(keys)} rows of shape {self._shape} expected, got {rows.shape}")
+        for key, row in zip(map(bytes.fromhex, keys), rows.astype(self._dtype), strict=True):
+            if key in self._known:
+                continue
+            with _reporting_full_disk(self._rows.name):
+                self._rows.write(row.tobytes())
+            self._known.add(key)
+            self._pending.append(key)
+            self._pending_bytes += row.nbytes
+        if self._pending_bytes > _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sync the rows, then name them."""
+        with _reporting_full_disk(self._rows.name):
+            for file, data in ((self._rows, b""), (self._keys, b"".join(self._pending))):
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        self._pending, self._pending_bytes = [], 0
+
+
+@contextmanager
+def _reporting_full_disk(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"No space left for the feature cache at {path!r}. Free some, or name another folder in "
+            "EDGETL_CACHE; what was computed so far is kept."
+        ) from error

@@ -1,0 +1,190 @@
+"""Labelled pictures in three splits, as training takes them. Opens pictures only through the runtime's index.
+
+Train fits, val chooses, test is looked at once. What the user split stays split; the rest goes by the
+pictures' hashes: all pictures where there are no splits, a share of train where there is no val, half of val
+where there is no test.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.split import split_by_hash
+from edgetl_runtime.atomic import write_text
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.pictures import Conflict, Index, Leak, Picture, Progress, Split, Task, Unreadable, index
+
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_ALL: Mapping[Split, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
+_WITHOUT_VAL: Mapping[Split, float] = {"train": 0.85, "val": 0.15}
+_WITHOUT_TEST: Mapping[Split, float] = {"val": 0.5, "test": 0.5}
+
+
+def load_dataset(
+    path: Path | str, *, max_unreadable: float = 0.05, progress: Progress | None = None
+) -> "Dataset":
+    """Index a folder or a CSV file of pictures, as `edgetl_runtime.index` does, and split what is not split.
+
+    Raises:
+        DatasetError: it cannot be used, or there is nothing to learn or to judge by.
+    """
+    return split_dataset(index(path, max_unreadable=max_unreadable, progress=progress))
+
+
+def split_dataset(index: Index) -> "Dataset":
+    """Complete the splits of an index: train, val and test.
+
+    Raises:
+        DatasetError: there is nothing to learn or to judge by.
+    """
+    _refuse_one_class(index)
+    given = {picture.split for picture in index.pictures} - {None}
+    if given <= {"train"}:
+        _refuse_lone_pictures(index)
+        pictures = _resplit(index.pictures, ("train", None), _ALL)
+    elif "train" not in given:
+        raise DatasetError(f"{index.root} has {sorted(given, key=str)} and no train. Name a split train.")
+    else:
+        missing = _WITHOUT_VAL if "val" not in given else _WITHOUT_TEST if "test" not in given else {}
+        pictures = _resplit(index.pictures, list(missing)[:1], missing)
+    train, val, test = (tuple(one for one in pictures if one.split == split) for split in _SPLITS)
+    return Dataset(index, train, val, test)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """An index with every picture in one of three splits; each picture says which.
+
+    classes: sorted; a label's number is its place in them. fingerprint: of all pictures and labels, whatever
+    the splits. leaks: pictures with a copy in another of the user's own splits. conflicts: pictures whose
+    copies have other labels.
+    """
+
+    index: Index
+    train: tuple[Picture, ...]
+    val: tuple[Picture, ...]
+    test: tuple[Picture, ...]
+
+    def __post_init__(self) -> None:
+        for split in _SPLITS:
+            if not self[split]:
+                raise DatasetError(
+                    f"{self.root} has {len(self.index.pictures)} pictures, and none of them is in {split}. "
+                    "Add pictures, or give each its split."
+                )
+        learned = {label for picture in self.train for label in picture.labels}
+        if unseen := sorted(set(self.classes) - learned):
+            raise DatasetError(
+                f"{self.root} has no picture of {unseen} in train. Add some, or remove these classes."
+            )
+
+    def __getitem__(self, split: Split) -> tuple[Picture, ...]:
+        """Return the pictures of a split by its name."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the class folders, or the CSV file."""
+        return self.index.root
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, sorted."""
+        return self.index.classes
+
+    @property
+    def task(self) -> Task:
+        """Whether a picture has one label or any number."""
+        return self.index.task
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all pictures and their labels."""
+        return self.index.fingerprint
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """What was found and left out."""
+        return self.index.unreadable
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """Pictures that lie in several splits of the user."""
+        return self.index.leaks
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Pictures with contradicting labels."""
+        return self.index.conflicts
+
+    def targets(self, pictures: Sequence[Picture]) -> NDArray[Any]:
+        """Return what a model should answer.
+
+        Returns:
+            Single label: (n,) int64, numbers of classes. Multi-label: (n, classes) float32, zeros and ones.
+        """
+        number = {name: position for position, name in enumerate(self.classes)}
+        if self.task == "single_label":
+            return np.array([number[picture.labels[0]] for picture in pictures], dtype=np.int64)
+        targets = np.zeros((len(pictures), len(self.classes)), dtype=np.float32)
+        for row, picture in enumerate(pictures):
+            targets[row, [number[label] for label in picture.labels]] = 1
+        return targets
+
+
+def write_csv(dataset: Dataset, path: Path) -> None:
+    """Write the columns path, label and split, with absolute paths: `load_dataset` and the runtime read it.
+
+    Raises:
+        DatasetError: the name of a class would be read back as another.
+    """
+    for name in dataset.classes:
+        if "|" in name or name != name.strip() or not name:
+            raise DatasetError(f"A CSV cannot hold the class {name!r}. Rename it: no '|', no space around.")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "split"))
+    for split in _SPLITS:
+        writer.writerows((one.path.resolve(), "|".join(one.labels), split) for one in dataset[split])
+    write_text(path, text.getvalue())
+
+
+def _resplit(
+    pictures: tuple[Picture, ...], sources: Sequence[Split | None], shares: Mapping[Split, float]
+) -> tuple[Picture, ...]:
+    """Split the pictures of some splits anew; copies of a picture stay together."""
+    labels: dict[str, frozenset[str]] = {}
+    for picture in pictures:
+        if picture.split in sources:
+            labels[picture.sha256] = labels.get(picture.sha256, frozenset()) | set(picture.labels)
+    splits = split_by_hash(labels, shares)
+    return tuple(
+        replace(picture, split=splits[picture.sha256]) if picture.split in sources else picture
+        for picture in pictures
+    )
+
+
+def _refuse_one_class(index: Index) -> None:
+    if not index.classes or (index.task == "single_label" and len(index.classes) == 1):
+        raise DatasetError(
+            f"{index.root} has the classes {list(index.classes)}: nothing to tell apart. Add another class."
+        )
+
+
+def _refuse_lone_pictures(index: Index) -> None:
+    contents = {name: set[str]() for name in index.classes}
+    for picture in index.pictures:
+        for label in picture.labels:
+            contents[label].add(picture.sha256)
+    lone = [name for name, found in contents.items() if len(found) < 2]
+    if lone:
+        raise DatasetError(
+            f"The classes {lone} have one picture each, which cannot be learned and judged at once. "
+            "Add pictures, 20 are a start, or remove these classes."
+        )

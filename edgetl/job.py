@@ -1,0 +1,101 @@
+"""Everything about a training that is settled before its first number: data, roles, backbone, clock."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.backbones import Backbone, create_backbone
+from edgetl.backbones.network import Weights
+from edgetl.dataset import Dataset
+from edgetl.events import Watcher
+from edgetl.recipe import Recipe
+from edgetl.roles import halves
+from edgetl.run import FACTS, read_backbone
+from edgetl.scoring import Score, score
+from edgetl.stages import plan_steps
+from edgetl.task import TASKS, class_weights
+from edgetl_runtime.pictures import Picture
+from edgetl_runtime.preprocess import Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training's givens.
+
+    choose, verify: the halves of validation, see `edgetl.roles`. weights: of the classes, (classes,).
+    deadline: on the clock of `time.monotonic`.
+    """
+
+    backbone: Backbone
+    preprocess: Preprocess
+    dataset: Dataset
+    recipe: Recipe
+    choose: tuple[Picture, ...]
+    verify: tuple[Picture, ...]
+    weights: NDArray[np.float32]
+    deadline: float
+    watcher: Watcher
+
+    def targets(self, pictures: Sequence[Picture]) -> NDArray[Any]:
+        """Return what a model should answer; see `Dataset.targets`."""
+        return self.dataset.targets(pictures)
+
+    def score(self, logits: NDArray[Any], pictures: Sequence[Picture]) -> Score:
+        """Score logits, (n, classes), of these pictures."""
+        return score(logits, self.targets(pictures), TASKS[self.dataset.task], self.weights)
+
+    def steps(self) -> tuple[int, ...]:
+        """Return how many stages each step trains, rising."""
+        return plan_steps(self.backbone, self.recipe.unfreeze)
+
+    def step_name(self, count: int) -> str:
+        """Name a step by what it trains."""
+        if count == len(self.backbone.stages):
+            return "all stages"
+        return "last stage" if count == 1 else f"last {count} stages"
+
+    def seconds_left(self) -> float:
+        """Return what is left of the time budget, negative when it is overdrawn."""
+        return self.deadline - time.monotonic()
+
+
+def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
+    """Make the backbone and settle everything else.
+
+    Raises:
+        InputError: the backbone cannot be had.
+    """
+    torch.manual_seed(recipe.seed)
+    torch.set_flush_denormal(True)  # Denormal gradients of dead channels are slow and mean nothing.
+    watcher.phase("backbone")
+    deadline = time.monotonic() + recipe.time_budget_s
+    backbone = _backbone(recipe)
+    native = backbone.native
+    size, crop = recipe.size or native.size, recipe.crop or native.crop
+    counts = TASKS[dataset.task].counts(dataset.targets(dataset.train), len(dataset.classes))
+    choose, verify = halves(dataset.val)
+    return Job(
+        backbone=replace(backbone, native=replace(native, size=size, crop=crop)),
+        preprocess=Preprocess(size, crop, native.filter),
+        dataset=dataset,
+        recipe=recipe,
+        choose=choose,
+        verify=verify,
+        weights=class_weights(counts, recipe.class_weights),
+        deadline=deadline,
+        watcher=watcher,
+    )
+
+
+def _backbone(recipe: Recipe) -> Backbone:
+    if Path(recipe.backbone, FACTS).is_file():
+        return read_backbone(Path(recipe.backbone))
+    named: dict[str, Weights] = {"default": "default", "none": "none"}
+    weights = named.get(recipe.weights, Path(recipe.weights))
+    return create_backbone(recipe.backbone, weights=weights, seed=recipe.seed)

@@ -1,0 +1,25 @@
+"""Who may see which validation picture: one fixed half chooses, the other half verifies.
+
+The choosing half picks the head's penalty, the steps to keep, the temperature and the quantization; only the
+verifying half, which nothing was fitted to, may say whether a promise is kept. Test serves the receipt alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from edgetl_runtime.pictures import Picture
+
+
+def halves(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
+    """Split into choosing and verifying pictures: in each set of labels, every other one by hash.
+
+    The first of each goes to the choosing half, so that no class is missing where choices are made.
+    """
+    groups: defaultdict[tuple[str, ...], list[Picture]] = defaultdict(list)
+    for picture in sorted(pictures, key=lambda one: one.sha256):
+        groups[picture.labels].append(picture)
+    choosing = {one.sha256 for group in groups.values() for one in group[::2]}
+    return (
+        tuple(one for one in pictures if one.sha256 in choosing),
+        tuple(one for one in pictures if one.sha256 not in choosing),
+    )

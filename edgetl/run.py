@@ -1,0 +1,156 @@
+"""The folder that a training leaves: enough by itself to export, to go on from, and to tell its origin.
+
+model.safetensors   the backbone's stages and the head
+run.json            everything else that is a fact
+predictions.csv     the answers on the verifying half of validation
+learning_curve.svg  to look at
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from edgetl.backbones import Backbone, create_backbone, state_id
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.pictures import Picture, Task
+from edgetl_runtime.preprocess import Preprocess
+
+FORMAT_VERSION = 1
+MODEL, FACTS = "model.safetensors", "run.json"
+PREDICTIONS, SPLITS = "predictions.csv", "dataset.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `run.json` says.
+
+    backbone: the name that makes the network. preprocess, mean, std: what it is fed. temperature: of the
+    logits, fitted on the choosing half of validation. dataset: path, fingerprint, counts. recipe: settings.
+    steps: what was tried, see `events.Step`. figures: of the verifying half. interrupted: stopped by Ctrl-C.
+    licence: of the pretrained weights.
+    """
+
+    name: str
+    task: Task
+    classes: tuple[str, ...]
+    backbone: str
+    width: int
+    preprocess: Preprocess
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    temperature: float
+    licence: str
+    dataset: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    steps: tuple[Mapping[str, Any], ...]
+    figures: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    interrupted: bool = False
+
+
+def write_run(folder: Path, run: Run, backbone: Backbone, head: nn.Linear) -> None:
+    """Write facts and weights into a folder that is being filled."""
+    weights = {
+        f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.trunk().state_dict().items()
+    }
+    weights |= {f"head.{name}": tensor.contiguous() for name, tensor in head.state_dict().items()}
+    save_file(weights, folder / MODEL)
+    facts = asdict(run) | {"format_version": FORMAT_VERSION, "preprocess": run.preprocess.to_steps()}
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def write_predictions(
+    folder: Path, pictures: Sequence[Picture], classes: Sequence[str], probabilities: NDArray[Any]
+) -> None:
+    """Write a line for each picture: its hash, its labels, and the probability, 0–1, of each class."""
+    with (folder / PREDICTIONS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sha256", "path", "label", *classes])
+        for picture, row in zip(pictures, probabilities, strict=True):
+            writer.writerow(
+                [picture.sha256, picture.path, "|".join(picture.labels), *(f"{p:.6f}" for p in row)]
+            )
+
+
+def read_run(folder: Path) -> Run:
+    """Read the facts of a run.
+
+    Raises:
+        InputError: no run is there, or it is damaged or of a newer version.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{str(folder)!r} is no run: {error}. Make one with: edgetl train DATA --out RUN"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"The run {str(folder)!r} is damaged: {FACTS} is not JSON ({error}). Train again."
+        ) from error
+    version = facts.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"The run {str(folder)!r} has format {version!r}; this edgetl reads {FORMAT_VERSION}. Upgrade it."
+        )
+    known = {field.name for field in fields(Run)}
+    if set(facts) != known:
+        raise _damaged(folder, f"{FACTS} lacks or adds {sorted(set(facts) ^ known)}")
+    tuples = {name: tuple(facts[name]) for name in ("classes", "mean", "std", "steps")}
+    return Run(**facts | tuples | {"preprocess": Preprocess.from_steps(facts["preprocess"])})
+
+
+def read_backbone(folder: Path) -> Backbone:
+    """Make the run's backbone with its trained weights; `name` stays that of the network."""
+    run = read_run(folder)
+    backbone = create_backbone(run.backbone, weights="none")
+    _load(backbone.trunk(), folder, "backbone.")
+    native = replace(backbone.native, size=run.preprocess.size, crop=run.preprocess.crop)
+    return replace(
+        backbone, licence=run.licence, native=native, weights_id=state_id(backbone.trunk().state_dict())
+    )
+
+
+def read_head(folder: Path) -> nn.Linear:
+    """Make the run's head."""
+    run = read_run(folder)
+    head = nn.Linear(run.width, len(run.classes))
+    _load(head, folder, "head.")
+    return head.eval()
+
+
+def read_module(folder: Path) -> nn.Sequential:
+    """Make the whole network: normalised pictures, (n, 3, size, size), to logits, (n, classes)."""
+    return nn.Sequential(read_backbone(folder).trunk(), read_head(folder)).eval()
+
+
+def _load(module: nn.Module, folder: Path, prefix: str) -> None:
+    try:
+        weights = load_file(folder / MODEL)
+        module.load_state_dict(
+            {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
+        )
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _damaged(folder, f"{MODEL} ({error})") from error
+
+
+def _damaged(folder: Path, what: str) -> InputError:
+    return InputError(f"The run {str(folder)!r} is damaged: {what}. Train again.")
+
+
+def environment_facts() -> dict[str, Any]:
+    """Describe machine and software, torch among it, for the record."""
+    from edgetl_runtime.environment import read_environment
+
+    facts = asdict(read_environment())
+    facts["versions"] = dict(facts["versions"]) | {"torch": torch.__version__}
+    return facts

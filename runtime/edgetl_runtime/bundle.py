@@ -1,0 +1,139 @@
+"""A bundle on disk: a folder or a zip, whose every file is held against the manifest before any is used.
+
+Knows nothing about engines. A bundle is untrusted input: what it claims is checked before it is believed. Its
+files are not locked: whoever may write into the folder may change them after they were checked.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from edgetl_runtime.contents import differences, refuse
+from edgetl_runtime.errors import BundleError
+from edgetl_runtime.manifest import MANIFEST_NAME, MAX_FILES, MAX_MANIFEST_BYTES, Manifest
+from edgetl_runtime.unpack import unpack
+
+
+class Bundle:
+    """An opened bundle, to be closed or used in `with`: a zip lies unpacked in a private folder until then.
+
+    root: the folder of its files. manifest: what they are.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, *, temporary: bool = False) -> None:
+        """Hold files that were checked already; `Bundle.open` checks them."""
+        self.root = root
+        self.manifest = manifest
+        self.id = manifest.hash
+        self._names = {entry.path for entry in manifest.files}
+        self._discard: Callable[[], object] = lambda: None
+        if temporary:
+            self._discard = weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> "Bundle":
+        """Open a folder or a zip.
+
+        Args:
+            verify: False leaves out the hashes, where this process has verified them already; names, kinds
+                and sizes are checked in any case.
+
+        Raises:
+            BundleError: not a bundle, damaged, hostile or of a newer version; names what is wrong.
+        """
+        path = Path(path)
+        try:
+            if path.is_dir():
+                root = path.resolve()
+                return cls(root, _check_folder(root, str(path), verify))
+            if path.is_file():
+                return cls._open_zip(path, verify)
+        except OSError as error:
+            raise BundleError(f"The bundle {str(path)!r} cannot be read: {error}.") from error
+        raise BundleError(f"There is no bundle at {str(path)!r}; it must be a folder or a zip.")
+
+    @classmethod
+    def _open_zip(cls, path: Path, verify: bool) -> "Bundle":
+        root = Path(tempfile.mkdtemp(prefix="edgetl-bundle-"))
+        try:
+            unpack(path, root)
+            return cls(root, _check_folder(root, str(path), verify), temporary=True)
+        except BaseException:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the manifest lies."""
+        if name not in self._names:
+            raise BundleError(f"The bundle has no file {name!r}.")
+        return self.root / name
+
+    def close(self) -> None:
+        """Remove what was unpacked; a folder stays as it is."""
+        self._discard()
+
+    def __enter__(self) -> "Bundle":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_folder(root: Path, name: str, verify: bool) -> Manifest:
+    """Hold every file under `root` against the manifest; `name` is what messages call the bundle."""
+    manifest = Manifest.from_json(_read_manifest(root / MANIFEST_NAME, name))
+    found = dict(_walk(root, name))
+    odd = [path for path, status in found.items() if not _is_regular(status)]
+    refuse(name, [f"{path!r} is not a regular file" for path in odd])
+    refuse(name, differences(manifest, {path: status.st_size for path, status in found.items()}))
+    if verify:
+        changed = [entry.path for entry in manifest.files if _sha256(root / entry.path) != entry.sha256]
+        refuse(name, [f"{path!r} was changed: its SHA-256 is not the manifest's" for path in changed])
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_regular(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode)
+
+
+def _read_manifest(path: Path, name: str) -> str:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        raise BundleError(f"{name!r} is not a bundle: it has no {MANIFEST_NAME!r} at its top.") from None
+    if not _is_regular(status) or status.st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{name!r}: {MANIFEST_NAME!r} must be a regular file of at most 16 MiB.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{name!r}: {MANIFEST_NAME!r} must be UTF-8: {error}.") from None
+
+
+def _walk(root: Path, name: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every file, link or device under `root`, following no link."""
+    folders, seen = [""], 0
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > 2 * MAX_FILES:
+                    raise BundleError(f"{name!r} is not a bundle: it holds more than {2 * MAX_FILES} files.")
+                path = f"{folder}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{path}/")
+                else:
+                    yield path, entry.stat(follow_symlinks=False)

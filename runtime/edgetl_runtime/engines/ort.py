@@ -1,0 +1,69 @@
+"""ONNX Runtime as an engine. Knows nothing about bundles and pictures: a file and arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgetl_runtime.engines import Port, check_graph
+from edgetl_runtime.errors import EngineError
+from edgetl_runtime.manifest import Execution
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider"}
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+_ERRORS_ONLY = 3
+
+
+class OrtEngine:
+    """An ONNX file, its batch dimension `N` fixed before it is compiled."""
+
+    def __init__(
+        self, model: Path, *, device: str, execution: Execution, batch: int, threads: int | None
+    ) -> None:
+        provider = _PROVIDERS.get(device.lower())
+        if provider is None:
+            known = ", ".join(map(repr, _PROVIDERS))
+            raise EngineError(f"Engine 'onnxruntime' has no device {device!r} here; it has {known}.")
+        if execution != "f32":
+            raise EngineError(f"Engine 'onnxruntime' executes in 'f32' only, got {execution!r}.")
+        self._session = _compile(model, provider, batch, threads)
+        check_graph(model, batch, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()))
+        self._model = model
+        self.executed_device = device.lower()
+        self.version: str = onnxruntime.__version__
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run one batch; see `Engine.run`."""
+        try:
+            logits, probabilities = self._session.run(["logits", "probabilities"], {"images": images})
+        except Exception as error:  # onnxruntime's errors have no common class but Exception.
+            raise EngineError(f"ONNX Runtime failed to run {self._model.name!r}: {_reason(error)}") from error
+        return logits, probabilities
+
+
+def _compile(model: Path, provider: str, batch: int, threads: int | None) -> Any:  # onnxruntime has no types
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0  # 0 lets ONNX Runtime choose.
+    options.add_free_dimension_override_by_name("N", batch)
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=[provider])
+    except Exception as error:  # onnxruntime's errors have no common class but Exception.
+        raise EngineError(f"ONNX Runtime cannot open {model.name!r}: {_reason(error)}") from error
+
+
+def _ports(nodes: list[Any]) -> list[Port]:  # onnxruntime.NodeArg has no types
+    return [Port(node.name, _DTYPES.get(node.type, node.type), _fixed(node.shape)) for node in nodes]
+
+
+def _reason(error: Exception) -> str:
+    """Return ONNX Runtime's message on one line."""
+    return " ".join(str(error).split())
+
+
+def _fixed(shape: list[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(side if isinstance(side, int) else None for side in shape)

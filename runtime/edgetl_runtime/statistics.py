@@ -1,0 +1,172 @@
+"""Intervals, tests and sample sizes for proportions and for paired proportions.
+
+Standard library only, and it knows nothing about pictures or receipts: counts in, numbers out. Shares and
+differences of shares are ratios in [-1, 1], never percent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from edgetl_runtime.errors import InputError
+
+__all__ = ["Interval", "certifiable_margin", "mcnemar_exact", "pictures_needed", "tango", "wilson"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A closed interval; `low` is never above `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise InputError(
+                f"Interval.low must not be above Interval.high, got {self.low!r} and {self.high!r}."
+            )
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval of the share `k / n`.
+
+    `k` and `n` may be fractional, for an effective sample size. Wilson, JASA 22 (1927) 209-212; recommended
+    for small n by Brown, Cai and DasGupta, Statistical Science 16 (2001) 101-133.
+    """
+    if not (n > 0 and 0 <= k <= n):
+        raise InputError(f"wilson needs 0 <= k <= n and n > 0, got k={k!r}, n={n!r}.")
+    z = _two_sided_quantile(confidence)
+    share, denominator = k / n, 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / denominator
+    half = z / denominator * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding must not push the end of an empty or full sample past the share itself.
+    return Interval(max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)))
+
+
+def tango(b: float, c: float, n: float, confidence: float = 0.95) -> Interval:
+    """Return Tango's score interval of the paired difference of shares `(b - c) / n`.
+
+    Of `n` pairs, `b` have the property only before and `c` only after. The interval holds every difference
+    that the score test does not reject, and is defined for b = c = 0 as well. Tango, Statistics in Medicine
+    17 (1998) 891-908.
+    """
+    _check_pairs(b, c, n)
+    z = _two_sided_quantile(confidence)
+    return Interval(-_tango_upper(c, b, n, z), _tango_upper(b, c, n, z))
+
+
+def mcnemar_exact(b: int, c: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test: could a fair coin split `b + c` like this?"""
+    n, k = b + c, min(b, c)
+    _check_pairs(b, c, max(n, 1))
+    term = math.comb(n, k) / 2**n  # exact integers: log-gamma would lose digits at thousands of flips
+    tail = 0.0
+    while term > tail * 1e-18:
+        tail += term
+        term *= k / (n - k + 1)
+        k -= 1
+    return min(1.0, 2 * tail)
+
+
+def pictures_needed(
+    discordance: float, margin: float, true_drop: float = 0.0, alpha: float = 0.05, power: float = 0.8
+) -> int:
+    """Return how many pictures tell a drop of `true_drop` from one of `margin`.
+
+    Args:
+        discordance: Share of the pictures on which exactly one of the two models is right.
+        margin: The drop at which the decision flips.
+        true_drop: The drop that is assumed; below the margin the count is for a PASS, above it for a FAIL.
+        alpha: One-sided error of the decision.
+        power: Chance that this many pictures do decide.
+    """
+    _check_plan(discordance, margin, alpha, power)
+    if not abs(true_drop) <= discordance or true_drop == margin:
+        raise InputError(
+            f"true_drop must differ from margin={margin!r} and be at most discordance={discordance!r} "
+            f"in size, got {true_drop!r}."
+        )
+    z_alpha, z_power = _quantile(1 - alpha), _quantile(power)
+    planned = discordance * ((z_alpha + z_power) / (margin - true_drop)) ** 2
+    fewest = z_alpha**2 * (1 - margin) / margin  # where tango(0, 0, n) reaches the margin
+    return math.ceil(max(planned, fewest))
+
+
+def certifiable_margin(discordance: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the smallest margin that `n` pictures can certify for a model that loses nothing."""
+    _check_plan(discordance, 1.0, alpha, power)
+    if n < 1:
+        raise InputError(f"n must be at least 1 picture, got {n!r}.")
+    z_alpha, z_power = _quantile(1 - alpha), _quantile(power)
+    return max((z_alpha + z_power) * math.sqrt(discordance / n), z_alpha**2 / (n + z_alpha**2))
+
+
+def _tango_upper(b: float, c: float, n: float, z: float) -> float:
+    """Return the largest difference in [(b - c) / n, 1] whose score statistic is at least -z."""
+    return _last_true(lambda difference: _tango_score(b, c, n, difference) >= -z, (b - c) / n, 1.0)
+
+
+def _tango_score(b: float, c: float, n: float, difference: float) -> float:
+    """Return the score statistic of H0: the true difference is `difference`, at least `(b - c) / n`."""
+    share = _restricted_share(b, c, n, difference)
+    variance = n * (2 * share + difference * (1 - difference))
+    excess = b - c - n * difference
+    if variance <= 0:  # only at differences of -1 and 1, which leave no room for chance
+        return 0.0 if excess == 0 else -math.inf
+    return excess / math.sqrt(variance)
+
+
+def _restricted_share(b: float, c: float, n: float, difference: float) -> float:
+    """Return the likeliest share of `c` pairs under H0: the larger root of Tango's quadratic.
+
+    Of its two equal forms the one that adds numbers of the same sign is used, so that no digits cancel.
+    """
+    linear = (2 * n - b + c) * difference - b - c
+    constant = -c * difference * (1 - difference)
+    root = math.sqrt(max(0.0, linear * linear - 8 * n * constant))
+    if linear > 0:
+        return -2 * constant / (linear + root)
+    return (root - linear) / (4 * n)
+
+
+def _last_true(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Return, to the last bit, the last place from `low` (true) to `high` where `holds` is still true."""
+    if holds(high):
+        return high
+    while low < (middle := low + (high - low) / 2) < high:
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _quantile(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)
+
+
+def _two_sided_quantile(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must lie between 0 and 1, got {confidence!r}.")
+    return _quantile(0.5 + confidence / 2)
+
+
+def _check_pairs(b: float, c: float, n: float) -> None:
+    if not (b >= 0 and c >= 0 and n > 0 and b + c <= n):
+        raise InputError(
+            f"Paired counts need b >= 0, c >= 0 and b + c <= n, n > 0; got b={b!r}, c={c!r}, n={n!r}."
+        )
+
+
+def _check_plan(discordance: float, margin: float, alpha: float, power: float) -> None:
+    if not 0 <= discordance <= 1:
+        raise InputError(f"discordance must be a share in [0, 1], got {discordance!r}.")
+    if not 0 < margin <= 1:
+        raise InputError(
+            f"margin must be a share in (0, 1], got {margin!r}; 0.005 is half a percentage point."
+        )
+    if not (0 < alpha < 0.5 and 0.5 <= power < 1):
+        raise InputError(f"alpha must lie in (0, 0.5) and power in [0.5, 1), got {alpha!r} and {power!r}.")

@@ -1,0 +1,227 @@
+"""From an opened session and labelled pictures to a receipt: each picture once, alone, and timed by stage.
+
+It decides nothing: figures come from `metrics`, and whether they are good enough is the gate's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgetl_runtime.environment import read_environment
+from edgetl_runtime.errors import ContractError, InputError, PictureError
+from edgetl_runtime.metrics import Figure, f1_per_class, figures, recall_per_class
+from edgetl_runtime.pictures import Index, Picture, Unreadable, index
+from edgetl_runtime.predictions import MAX_PROBABILITY_CLASSES, Predictions
+from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt, Stage
+from edgetl_runtime.selection import Selection, select
+from edgetl_runtime.session import MULTI_LABEL_THRESHOLD
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgetl_runtime.pictures import Progress
+    from edgetl_runtime.session import Session
+
+    Shares = NDArray[np.float32]
+    Column = NDArray[Any]  # integers or bool, as in `Predictions`
+
+__all__ = ["validate"]
+
+_ROUNDING = 0.01  # bf16 makes probabilities like 1.004
+
+
+def validate(
+    session: Session,
+    data: Index | Path | str,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    max_unreadable: float = 0.05,
+    progress: Progress | None = None,
+) -> Receipt:
+    """Predict labelled pictures one at a time and return what was measured.
+
+    The most probable class counts, whether or not the bundle would reject it. Left out, and listed in the
+    receipt, are pictures that cannot be decoded, further copies, and pictures with contradictory labels.
+
+    Args:
+        session: Opened with `batch=1`, for which the times are reported.
+        data: An index, or the folder or CSV file to index.
+        split: "train", "val", "test" or "all". A dataset without splits is used whole.
+        limit: Use so many pictures at most, the same ones on every device.
+        max_unreadable: The share of the pictures that may be undecodable or contradictory, 0 to 1.
+        progress: Is told how many pictures of how many are done.
+
+    Raises:
+        InputError: The dataset does not fit the bundle, or too many of its pictures are unusable.
+        ContractError: The engine gave numbers that are no probabilities.
+    """
+    if session.batch != 1:
+        raise InputError(
+            f"validate times single pictures: open the session with batch=1, got {session.batch}."
+        )
+    dataset = data if isinstance(data, Index) else index(data, check=False, max_unreadable=max_unreadable)
+    _refuse_misfit(session, dataset)
+    selection = select(dataset, split, limit)
+    measured = _measure(session, selection.pictures, progress or _silent)
+    _refuse_unusable(selection, measured.unreadable, max_unreadable)
+    return _receipt(session, dataset, selection, measured)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What one pass gave. shares: (n, classes) float32, 0–1. times_ms: (n, 2), preprocessing and engine."""
+
+    pictures: Sequence[Picture]
+    unreadable: Sequence[Unreadable]
+    shares: Shares
+    times_ms: NDArray[np.float64]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _refuse_misfit(session: Session, dataset: Index) -> None:
+    manifest = session.manifest
+    if dataset.task == "multi_label" and manifest.task == "single_label":
+        raise InputError(
+            f"The dataset has pictures with several labels; the bundle {manifest.name!r} tells one. "
+            "Give a dataset with one label per picture."
+        )
+    if set(dataset.classes) != set(manifest.classes):
+        raise InputError(
+            f"The classes of the dataset and of the bundle {manifest.name!r} differ.\n"
+            f"  dataset: {_names(dataset.classes)}\n  bundle:  {_names(manifest.classes)}\n"
+            "Name the folders or labels as the bundle's classes."
+        )
+
+
+def _names(classes: Sequence[str], most: int = 20) -> str:
+    return ", ".join(classes[:most]) + (f" and {len(classes) - most} more" if len(classes) > most else "")
+
+
+def _measure(session: Session, pictures: Sequence[Picture], progress: Progress) -> _Measured:
+    """Run every picture; memory grows by one row of numbers per picture."""
+    size = session.preprocess.size
+    session.infer(np.zeros((1, size, size, 3), np.uint8))  # an engine's first run is slower than all others
+    shares = np.empty((len(pictures), len(session.manifest.classes)), np.float32)
+    times = np.empty((len(pictures), 2))
+    decoded: list[Picture] = []
+    unreadable: list[Unreadable] = []
+    for done, picture in enumerate(pictures, start=1):
+        try:
+            row, elapsed = _timed(session, picture)
+        except PictureError as error:
+            unreadable.append(Unreadable(picture.path, error.reason))
+        else:
+            shares[len(decoded)], times[len(decoded)] = row, elapsed
+            decoded.append(picture)
+        progress(done, len(pictures))
+    n = len(decoded)
+    return _Measured(decoded, unreadable, shares[:n], 1000 * times[:n])
+
+
+def _timed(session: Session, picture: Picture) -> tuple[Shares, tuple[float, float]]:
+    """Return the probabilities of one picture, and the seconds that preprocessing and the engine took."""
+    started = perf_counter()
+    pixels = session.preprocess(picture.path)
+    decoded = perf_counter()
+    _, (shares,) = session.infer(pixels[np.newaxis])
+    ended = perf_counter()
+    if not (shares.min() >= -_ROUNDING and shares.max() <= 1 + _ROUNDING):  # NaN fails as well
+        raise ContractError(
+            f"Variant {session.variant.name!r} on {session.device!r} gave numbers that are no probabilities, "
+            f"{shares.min()} to {shares.max()}, for {picture.path}. Open another variant."
+        )
+    return shares.clip(0, 1), (decoded - started, ended - decoded)
+
+
+def _refuse_unusable(selection: Selection, unreadable: Sequence[Unreadable], allowed: float) -> None:
+    unusable = [*selection.conflicts, *unreadable]
+    total = len(selection.pictures) + len(selection.conflicts)
+    if len(unusable) == total:
+        raise InputError("No picture is left to validate." + _listing(unusable))
+    if len(unusable) > allowed * total:
+        raise InputError(
+            f"{len(unusable)} of {total} pictures are unusable, more than the share {allowed:g} allowed:"
+            f"{_listing(unusable)}\nMend or remove them, or allow more with --max-unreadable."
+        )
+
+
+def _listing(unusable: Sequence[Unreadable]) -> str:
+    lines = [f"\n  {one.path} {one.reason}" for one in unusable[:5]]
+    return "".join(lines) + (f"\n  and {len(unusable) - 5} more" if len(unusable) > 5 else "")
+
+
+def _receipt(session: Session, dataset: Index, selection: Selection, measured: _Measured) -> Receipt:
+    manifest, root = session.manifest, dataset.root
+    target, predicted = _answers(session, measured)
+    left_out = [*dataset.unreadable, *selection.copies, *selection.conflicts, *measured.unreadable]
+    return Receipt(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        bundle=BundleId(id=session.bundle.id, name=manifest.name),
+        variant=session.variant.name,
+        device=session.device,
+        dataset=DatasetId(root.resolve().name, dataset.fingerprint, len(target), selection.split),
+        task=manifest.task,
+        classes=manifest.classes,
+        figures=figures(manifest.task, manifest.classes, target, predicted, measured.shares),
+        per_class=_per_class(manifest.classes, target, predicted),
+        latency=_latency(measured.times_ms),
+        size_bytes=manifest.size_bytes(session.variant),
+        environment=read_environment(),
+        errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
+        predictions=Predictions(
+            classes=len(manifest.classes),
+            sha256=tuple(picture.sha256 for picture in measured.pictures),
+            target=target,
+            predicted=predicted,
+            confidence=measured.shares.max(axis=1).astype(np.float64),
+            probabilities=measured.shares if len(manifest.classes) <= MAX_PROBABILITY_CLASSES else None,
+        ),
+    )
+
+
+def _answers(session: Session, measured: _Measured) -> tuple[Column, Column]:
+    """Return targets and predictions as `Predictions` wants them."""
+    classes = session.manifest.classes
+    number = {name: k for k, name in enumerate(classes)}
+    if session.manifest.task == "single_label":
+        target = np.array([number[picture.labels[0]] for picture in measured.pictures])
+        return target, measured.shares.argmax(axis=1)
+    table = np.zeros((len(measured.pictures), len(classes)), bool)
+    for row, picture in zip(table, measured.pictures, strict=True):
+        row[[number[name] for name in picture.labels]] = True
+    return table, measured.shares >= MULTI_LABEL_THRESHOLD
+
+
+def _per_class(classes: Sequence[str], target: Column, predicted: Column) -> dict[str, Figure]:
+    several = target.ndim == 2
+    found = f1_per_class(target, predicted) if several else recall_per_class(target, predicted, len(classes))
+    return {name: figure for name, figure in zip(classes, found, strict=True) if figure is not None}
+
+
+def _latency(times_ms: NDArray[np.float64]) -> dict[Stage, Latency]:
+    stages: dict[Stage, NDArray[np.float64]] = {
+        "preprocess": times_ms[:, 0],
+        "infer": times_ms[:, 1],
+        "total": times_ms.sum(axis=1),
+    }
+    return {stage: _percentiles(column) for stage, column in stages.items()}
+
+
+def _percentiles(times_ms: NDArray[np.float64]) -> Latency:
+    p50, p95, p99 = np.round(np.percentile(times_ms, (50, 95, 99)), 4).tolist()
+    return Latency(p50, p95, p99, len(times_ms))
+
+
+def _relative(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path

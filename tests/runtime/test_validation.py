@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+from PIL import Image
+from runtime_factories import tiny_pixels
+from tiny_bundle import CLASSES, tiny_bundle, write_colour
+
+from edgetl_runtime import __version__
+from edgetl_runtime.errors import ContractError, InputError
+from edgetl_runtime.gating import gate
+from edgetl_runtime.pictures import index
+from edgetl_runtime.receipt import Receipt
+from edgetl_runtime.session import Session
+from edgetl_runtime.validation import validate
+
+
+class StubEngine:
+    """Answers each picture with probabilities that the test gives, in the order of the calls."""
+
+    executed_device = "stub"
+    version = "0"
+
+    def __init__(self, rows):
+        self.rows = [None, *rows]  # None: the first call is the warm-up
+
+    def run(self, images):
+        row = self.rows.pop(0)
+        shares = np.array([[1 / 3, 1 / 3, 1 / 3] if row is None else row], np.float32)
+        return shares, shares
+
+
+def stub_session(bundle, rows, batch=1):
+    from edgetl_runtime.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    return Session(opened, opened.manifest.variants[0], StubEngine(rows), batch=batch)
+
+
+def write_dataset(root, counts, split="test"):
+    seed = 0
+    for colour, count in counts.items():
+        for number in range(count):
+            seed += 1
+            write_colour(root / split / colour / f"{number}.png", colour, seed)
+    return root
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return tiny_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_dataset(tmp_path / "colours", {"red": 3, "green": 2, "blue": 2})
+
+
+def test_a_receipt_holds_what_was_measured(bundle, data, tmp_path):
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        receipt = validate(session, data)
+        assert receipt.bundle.id == session.bundle.id
+    assert (receipt.bundle.name, receipt.variant, receipt.task) == ("colours", "onnx-fp32", "single_label")
+    assert receipt.classes == CLASSES
+    assert (receipt.dataset.name, receipt.dataset.n, receipt.dataset.split) == ("colours", 7, "test")
+    assert receipt.dataset.fingerprint == index(data).fingerprint
+    assert receipt.figures["accuracy"].value == 1.0
+    assert {name: figure.n for name, figure in receipt.per_class.items()} == {"red": 3, "green": 2, "blue": 2}
+    assert receipt.size_bytes == (bundle / "onnx" / "model.onnx").stat().st_size
+    assert receipt.environment.versions["edgetl-runtime"] == __version__
+    assert receipt.errors == ()
+    receipt.write(tmp_path / "r.json")
+    assert gate(Receipt.read(tmp_path / "r.json"), receipt, margin=0.5).outcome == "PASS"
+
+
+def test_targets_are_numbers_of_the_bundles_classes_whatever_their_order_in_the_dataset(bundle, data):
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        predictions = validate(session, data).predictions
+    indexed = index(data)
+    assert indexed.classes == ("blue", "green", "red")
+    assert predictions.sha256 == tuple(picture.sha256 for picture in indexed.pictures)
+    assert predictions.target.tolist() == [2, 2, 1, 1, 0, 0, 0]
+    assert predictions.predicted.tolist() == predictions.target.tolist()
+    assert predictions.probabilities.shape == (7, 3)
+    assert np.array_equal(predictions.confidence, predictions.probabilities.max(axis=1))
+
+
+def test_two_engines_give_receipts_that_can_be_gated(bundle, data):
+    pytest.importorskip("openvino")
+    receipts = []
+    for variant in ("onnx-fp32", "openvino-fp32"):
+        with Session.open(bundle, variant=variant) as session:
+            receipts.append(validate(session, data))
+    verdict = gate(*receipts, margin=0.5)
+    assert (verdict.lost, verdict.gained, verdict.n) == (0, 0, 7)
+
+
+def test_times_are_given_by_stage_for_every_picture(bundle, data):
+    with Session.open(bundle) as session:
+        latency = validate(session, data).latency
+    assert list(latency) == ["preprocess", "infer", "total"]
+    assert {entry.n for entry in latency.values()} == {7}
+    assert 0 < latency["infer"].p50_ms < latency["total"].p50_ms
+
+
+def test_progress_is_told_after_every_picture(bundle, data):
+    told = []
+    with Session.open(bundle) as session:
+        validate(session, data, limit=3, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_unreadable_pictures_are_listed_and_never_dropped_silently(bundle, tmp_path):
+    data = write_dataset(tmp_path / "d", {"red": 10, "green": 10, "blue": 10})
+    broken = data / "test" / "blue" / "broken.png"
+    broken.write_bytes((data / "test" / "blue" / "0.png").read_bytes()[:-200])
+    with Session.open(bundle) as session:
+        receipt = validate(session, data)
+    assert receipt.dataset.n == 30
+    assert [(error.path.as_posix(), error.reason) for error in receipt.errors] == [
+        ("test/blue/broken.png", "is truncated")
+    ]
+
+
+def test_too_many_unreadable_pictures_are_an_error_that_names_them_and_the_flag(bundle, tmp_path):
+    data = write_dataset(tmp_path / "d", {"red": 4, "green": 4, "blue": 4})
+    broken = data / "test" / "red" / "broken.png"
+    broken.write_bytes((data / "test" / "blue" / "0.png").read_bytes()[:-200])
+    with Session.open(bundle) as session:
+        message = (
+            r"1 of 13 pictures are unusable, .* 0\.05 allowed:\n  \S*broken\.png is truncated\nMend .* --max-"
+        )
+        with pytest.raises(InputError, match=message):
+            validate(session, data)
+        assert validate(session, data, max_unreadable=0.1).dataset.n == 12
+
+
+def test_copies_are_counted_once_and_listed(bundle, data):
+    copy = data / "test" / "red" / "9.png"
+    copy.write_bytes((data / "test" / "red" / "0.png").read_bytes())
+    with Session.open(bundle) as session:
+        receipt = validate(session, data)
+    assert receipt.dataset.n == 7
+    assert [error.reason for error in receipt.errors] == ["has the same bytes as '0.png'"]
+
+
+def test_contradictory_labels_count_as_unusable(bundle, data):
+    (data / "test" / "green" / "9.png").write_bytes((data / "test" / "red" / "0.png").read_bytes())
+    with Session.open(bundle) as session:
+        with pytest.raises(InputError, match="2 of 8 pictures are unusable"):
+            validate(session, data)
+        receipt = validate(session, data, max_unreadable=0.5)
+    assert receipt.dataset.n == 6
+    assert {error.reason for error in receipt.errors} == {"has copies with the labels 'green', 'red'"}
+
+
+def test_a_dataset_of_which_nothing_can_be_used_is_an_error(bundle, tmp_path):
+    for colour in CLASSES:
+        write_colour(tmp_path / "d" / colour / "0.png", "red", 1)
+    with Session.open(bundle) as session, pytest.raises(InputError, match="No picture is left to validate"):
+        validate(session, tmp_path / "d", max_unreadable=1.0)
+
+
+def test_other_classes_than_the_bundles_are_refused_with_both_lists(bundle, tmp_path):
+    for name in ("red", "green", "violet"):
+        write_colour(tmp_path / "d" / name / "0.png", "red", ord(name[0]))
+    with Session.open(bundle) as session:
+        message = r"differ\.\n  dataset: green, red, violet\n  bundle:  red, green, blue\nName the folders"
+        with pytest.raises(InputError, match=message):
+            validate(session, tmp_path / "d")
+
+
+def test_a_long_list_of_classes_is_cut(bundle, tmp_path):
+    for number in range(30):
+        write_colour(tmp_path / "d" / f"class{number:02}" / "0.png", "red", number)
+    with Session.open(bundle) as session, pytest.raises(InputError, match="class19 and 10 more"):
+        validate(session, tmp_path / "d")
+
+
+def test_several_labels_per_picture_do_not_fit_a_bundle_of_one(bundle, tmp_path):
+    write_colour(tmp_path / "a.png", "red")
+    (tmp_path / "d.csv").write_text("path,label\na.png,red|green\n", encoding="utf-8")
+    with (
+        Session.open(bundle) as session,
+        pytest.raises(InputError, match="pictures with several labels; the bundle"),
+    ):
+        validate(session, tmp_path / "d.csv")
+
+
+def test_a_multi_label_bundle_is_measured_by_label_sets(tmp_path):
+    bundle = tiny_bundle(tmp_path / "bundle", task="multi_label")
+    for number in range(3):
+        Image.fromarray(tiny_pixels(number)).save(tmp_path / f"{number}.png")
+    rows = "path,label\n0.png,red|green\n1.png,blue\n2.png,\n"
+    (tmp_path / "d.csv").write_text(rows, encoding="utf-8")
+    order = [picture.path.name for picture in index(tmp_path / "d.csv").pictures]
+    answers = {"0.png": [0.9, 0.5, 0.1], "1.png": [0.9, 0.1, 0.9], "2.png": [0.2, 0.1, 0.49]}
+    session = stub_session(bundle, [answers[name] for name in order])
+    receipt = validate(session, tmp_path / "d.csv")
+    right = dict(zip(order, receipt.predictions.right.tolist(), strict=True))
+    assert right == {"0.png": True, "1.png": False, "2.png": True}
+    assert receipt.figures["subset_accuracy"].value == 2 / 3
+    assert receipt.per_class["red"].name == "f1"
+    assert receipt.per_class["red"].value == pytest.approx(2 / 3)
+    assert receipt.predictions.confidence[order.index("2.png")] == pytest.approx(0.49)
+
+
+def test_probabilities_that_bfloat16_rounded_above_one_are_cut(bundle, tmp_path):
+    data = write_dataset(tmp_path / "d", dict.fromkeys(CLASSES, 1))
+    receipt = validate(stub_session(bundle, [[1.004, 0.0, -0.001]] * 3), data)
+    assert receipt.predictions.probabilities.max() == 1.0
+    assert receipt.predictions.probabilities.min() == 0.0
+
+
+@pytest.mark.parametrize("row", [[np.nan, 0.5, 0.5], [np.inf, 0, 0], [3.0, -1.0, 0.2]])
+def test_numbers_that_are_no_probabilities_break_the_contract(bundle, data, row):
+    with pytest.raises(ContractError, match="'onnx-fp32' on 'stub' gave numbers that are no probabilities"):
+        validate(stub_session(bundle, [row] * 7), data)
+
+
+def test_a_session_of_another_batch_is_refused(bundle, data):
+    with pytest.raises(InputError, match="open the session with batch=1, got 4"):
+        validate(stub_session(bundle, [], batch=4), data)
