@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Rows:
 
     def take(self, chosen: NDArray[np.int64]) -> NDArray[Any]:
         """Copy the chosen rows, (len(chosen), ...), into memory."""
-        return np.stack([self.array[row] for row in self.order[chosen]])
+        return np.take(np.asarray(self.array), self.order[chosen], axis=0)
 
 
 class Store:
@@ -77,11 +78,16 @@ class Store:
 
     @contextmanager
     def writer(self) -> Iterator["Writer"]:
-        """Lock the store for writing; other writers wait. What was written stays when the block fails."""
-        with (self._folder / "lock").open("w") as lock:
+        """Lock the store for writing; other writers wait. What was written stays when the block fails.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with _reporting_full_disk(self._folder), (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._cut_torn_end()
-            with self._rows.open("ab") as rows, self._keys.open("ab") as keys:
+            # Without buffers: closing would try again to write what a full disk has refused.
+            with self._rows.open("ab", buffering=0) as rows, self._keys.open("ab", buffering=0) as keys:
                 writer = Writer(rows, keys, (self._shape, self._dtype), set(self._known()))
                 try:
                     yield writer
@@ -94,7 +100,8 @@ class Store:
         order = np.array([known[bytes.fromhex(key)] for key in keys], dtype=np.int64)
         if not known:
             return Rows(np.empty((0, *self._shape), self._dtype), order)
-        return Rows(np.memmap(self._rows, self._dtype, "r", shape=(len(known), *self._shape)), order)
+        count = 1 + max(known.values())
+        return Rows(np.memmap(self._rows, self._dtype, "r", shape=(count, *self._shape)), order)
 
     def _known(self) -> dict[bytes, int]:
         keys = self._keys.read_bytes() if self._keys.exists() else b""
@@ -116,7 +123,7 @@ class Writer:
     """Appends to a store; keys are written once their rows are safe on the disk."""
 
     def __init__(
-        self, rows: BinaryIO, keys: BinaryIO, layout: tuple[tuple[int, ...], np.dtype[Any]], known: set[bytes]
+        self, rows: FileIO, keys: FileIO, layout: tuple[tuple[int, ...], np.dtype[Any]], known: set[bytes]
     ) -> None:
         self._rows, self._keys, self._known = rows, keys, known
         self._shape, self._dtype = layout
@@ -124,18 +131,13 @@ class Writer:
         self._pending_bytes = 0
 
     def append(self, keys: Sequence[str], rows: NDArray[Any]) -> None:
-        """Write rows, (len(keys), ...), except those whose key is there already.
-
-        Raises:
-            InputError: the disk is full.
-        """
+        """Write rows, (len(keys), ...), except those whose key is there already."""
         if rows.shape != (len(keys), *self._shape):
             raise ValueError(f"{len(keys)} rows of shape {self._shape} expected, got {rows.shape}")
         for key, row in zip(map(bytes.fromhex, keys), rows.astype(self._dtype), strict=True):
             if key in self._known:
                 continue
-            with _reporting_full_disk(self._rows.name):
-                self._rows.write(row.tobytes())
+            _write(self._rows, row.tobytes())
             self._known.add(key)
             self._pending.append(key)
             self._pending_bytes += row.nbytes
@@ -144,22 +146,27 @@ class Writer:
 
     def flush(self) -> None:
         """Sync the rows, then name them."""
-        with _reporting_full_disk(self._rows.name):
-            for file, data in ((self._rows, b""), (self._keys, b"".join(self._pending))):
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        os.fsync(self._rows.fileno())
+        _write(self._keys, b"".join(self._pending))
+        os.fsync(self._keys.fileno())
         self._pending, self._pending_bytes = [], 0
 
 
+def _write(file: FileIO, data: bytes) -> None:
+    """Write all of it: a disk that fills up takes a part before it refuses the rest."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
 @contextmanager
-def _reporting_full_disk(path: str) -> Iterator[None]:
+def _reporting_full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(
-            f"No space left for the feature cache at {path!r}. Free some, or name another folder in "
+            f"No space left for the feature cache in {str(folder)!r}. Free some, or name another folder in "
             "EDGETL_CACHE; what was computed so far is kept."
         ) from error

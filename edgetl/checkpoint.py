@@ -53,7 +53,7 @@ class Slot:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
                 return Checkpoint(key, json.loads(metadata["facts"]), tensors)
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, KeyError, ValueError):
             return None
 
     def clear(self) -> None:
@@ -86,10 +86,18 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> State:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: State) -> None:
-    """Put back what `pack_optimizer` gave; the optimizer has the same groups."""
+    """Put back what `pack_optimizer` gave; the optimizer has the same groups.
+
+    Each tensor gets the layout of its parameter again: another one is computed by other instructions, which
+    round differently.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, number, entry = name.split(".")
             state.setdefault(int(number), {})[entry] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, entries in optimizer.state.items():
+        for entry, tensor in entries.items():
+            if tensor.shape == parameter.shape:
+                entries[entry] = torch.empty_like(parameter).copy_(tensor)

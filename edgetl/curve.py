@@ -8,6 +8,7 @@ from edgetl.events import Step
 
 def write_curve(path: Path, steps: Sequence[Step]) -> None:
     """Draw the validation loss and the balanced accuracy after every epoch, starting with the solved head."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure  # No pyplot: no global state, no display.
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -29,4 +30,5 @@ def write_curve(path: Path, steps: Sequence[Step]) -> None:
         panel.spines[["top", "right"]].set_visible(False)
         panel.xaxis.get_major_locator().set_params(integer=True)
     panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "edgetl"}):  # Else the names inside are drawn anew each time.
+        figure.savefig(path, metadata={"Date": None})

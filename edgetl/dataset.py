@@ -7,6 +7,7 @@ where there is no test.
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.pictures import Conflict, Index, Leak, Picture, Progress, Split, Task, Unreadable, index
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # how Python shows a byte that is no UTF-8
+_SHOWN = 5  # of the pictures that were left out
 _ALL: Mapping[Split, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 _WITHOUT_VAL: Mapping[Split, float] = {"train": 0.85, "val": 0.15}
 _WITHOUT_TEST: Mapping[Split, float] = {"val": 0.5, "test": 0.5}
@@ -123,6 +126,20 @@ class Dataset:
         """Pictures with contradicting labels."""
         return self.index.conflicts
 
+    def notes(self) -> list[str]:
+        """Say in lines what the pictures are and what is wrong with them."""
+        counts = ", ".join(f"{len(self[split]):,} {split}" for split in _SPLITS)
+        lines = [f"{counts} pictures in {len(self.classes):,} classes"]
+        lines += [f"left out: {found.path} {found.reason}" for found in self.unreadable[:_SHOWN]]
+        if len(self.unreadable) > _SHOWN:
+            lines.append(f"left out: {len(self.unreadable) - _SHOWN:,} more")
+        if self.leaks:
+            splits = " and ".join(sorted({str(split) for leak in self.leaks for split in leak.splits}))
+            lines.append(f"leakage: {len(self.leaks):,} pictures lie in several splits ({splits})")
+        if self.conflicts:
+            lines.append(f"contradiction: {len(self.conflicts):,} pictures have copies with other labels")
+        return lines
+
     def targets(self, pictures: Sequence[Picture]) -> NDArray[Any]:
         """Return what a model should answer.
 
@@ -142,17 +159,31 @@ def write_csv(dataset: Dataset, path: Path) -> None:
     """Write the columns path, label and split, with absolute paths: `load_dataset` and the runtime read it.
 
     Raises:
-        DatasetError: the name of a class would be read back as another.
+        DatasetError: see `check_names`.
     """
-    for name in dataset.classes:
-        if "|" in name or name != name.strip() or not name:
-            raise DatasetError(f"A CSV cannot hold the class {name!r}. Rename it: no '|', no space around.")
+    check_names(dataset)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label", "split"))
     for split in _SPLITS:
         writer.writerows((one.path.resolve(), "|".join(one.labels), split) for one in dataset[split])
     write_text(path, text.getvalue())
+
+
+def check_names(dataset: Dataset) -> None:
+    """Refuse what `write_csv` could not write, before there is anything to write.
+
+    Raises:
+        DatasetError: a class would be read back as another, or a path is no text.
+    """
+    for name in dataset.classes:
+        if "|" in name or name != name.strip() or not name:
+            raise DatasetError(f"A CSV cannot hold the class {name!r}. Rename it: no '|', no space around.")
+    for picture in (*dataset.train, *dataset.val, *dataset.test):
+        if _LONE_SURROGATE.search(str(picture.path)):
+            raise DatasetError(
+                f"A CSV cannot hold the path {str(picture.path)!r}: no valid UTF-8. Rename it."
+            )
 
 
 def _resplit(

@@ -9,12 +9,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from edgetl.cli.console import ConsoleWatcher, table
 from edgetl.dataset import load_dataset
+from edgetl.events import Watcher
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
 from edgetl.run import FACTS
 from edgetl.solar_cells import LICENCE, solar_cells_csv
+from edgetl.tables import table
 from edgetl.training import train
 from edgetl_runtime.commands import run_info, run_validate
 from edgetl_runtime.gating import gate
@@ -52,7 +53,7 @@ class Outcome:
         }
 
 
-def run_demo(out: Path, watcher: ConsoleWatcher) -> Outcome:
+def run_demo(out: Path, watcher: Watcher) -> Outcome:
     """Do the whole job in a folder; a run or bundle that is there already is used again."""
     watcher.note(LICENCE)
     csv, run, bundle = out / "solar-cells.csv", out / "run", out / "bundle"
@@ -63,7 +64,8 @@ def run_demo(out: Path, watcher: ConsoleWatcher) -> Outcome:
     else:
         watcher.phase("pictures")
         dataset = load_dataset(csv, progress=watcher.progress)
-        watcher.dataset(dataset)
+        for line in dataset.notes():
+            watcher.note(line)
         train(dataset, RECIPE, run, watcher, source=csv)
     if bundle.exists():
         watcher.note(f"Using the bundle that is there: {bundle}")
@@ -82,7 +84,7 @@ def judge(receipts: Mapping[str, Receipt], out: Path) -> Outcome:
     return Outcome(receipts, strict, verdict, _render(receipts, strict, verdict, out))
 
 
-def _validate(bundle: Path, csv: Path, folder: Path, watcher: ConsoleWatcher) -> dict[str, Receipt]:
+def _validate(bundle: Path, csv: Path, folder: Path, watcher: Watcher) -> dict[str, Receipt]:
     """Measure every variant on the test split and write its receipt."""
     receipts = {}
     for variant in run_info(bundle).variants:

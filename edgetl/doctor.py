@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Literal
 
 from edgetl.cache import cache_folder
-from edgetl.features import fast_precision
 from edgetl_runtime.environment import Environment, read_environment
 
 State = Literal["ok", "missing", "warning"]
@@ -44,10 +43,9 @@ def examine() -> Examination:
     environment = read_environment()
     findings = [
         _int8(environment),
-        Finding("feature extraction", "ok", f"OpenVINO in {fast_precision()}"),
+        _extraction(),
         *(_package(name) for name in _NEEDED),
         *(_optional(name, purpose, extra) for name, (purpose, extra) in _OPTIONAL.items()),
-        _devices(),
         _disk(),
     ]
     return Examination(environment, tuple(findings))
@@ -78,7 +76,8 @@ def _int8(environment: Environment) -> Finding:
 def _package(name: str) -> Finding:
     if find_spec(name) is None:
         return Finding(name, "missing", "not installed", f"Run: pip install {name}")
-    return Finding(name, "ok", metadata.version(name))
+    distributions = metadata.packages_distributions().get(name, [])
+    return Finding(name, "ok", ", ".join(metadata.version(found) for found in distributions) or "installed")
 
 
 def _optional(name: str, purpose: str, extra: str) -> Finding:
@@ -87,11 +86,15 @@ def _optional(name: str, purpose: str, extra: str) -> Finding:
     return Finding(purpose, "ok", "installed")
 
 
-def _devices() -> Finding:
-    import openvino
+def _extraction() -> Finding:
+    lacking = [name for name in ("torch", "openvino") if find_spec(name) is None]
+    if lacking:
+        return Finding("feature extraction", "missing", f"needs {' and '.join(lacking)}")
+    from edgetl.features import devices, fast_precision
 
-    devices = openvino.Core().available_devices
-    return Finding("OpenVINO devices", "ok", ", ".join(devices))
+    return Finding(
+        "feature extraction", "ok", f"OpenVINO in {fast_precision()}; it sees {', '.join(devices())}"
+    )
 
 
 def _disk() -> Finding:

@@ -1,7 +1,6 @@
 """What a long job tells whoever watches it; the default watcher ignores everything."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,3 @@ class Watcher:
 
     def step(self, step: Step) -> None:
         """A step is done."""
-
-    def table(self, title: str, rows: list[dict[str, Any]]) -> None:
-        """A table of results."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from edgetl.backbones import Backbone
 from edgetl.cache import Rows, Store, cache_folder
 from edgetl_runtime.environment import read_environment
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Progress
 from edgetl_runtime.preprocess import Preprocess
 
@@ -126,12 +127,15 @@ class Extractor:
     def __call__(
         self, pictures: Sequence[Picture], views: Sequence[View], progress: Progress | None = None
     ) -> Activations:
-        """Return the activations of these pictures; those not cached are computed now."""
+        """Return the activations of these pictures; those not cached are computed now.
+
+        Raises:
+            InputError: a picture cannot be read, an activation is too large to keep, or the disk is full.
+        """
         stores = [[self._store(view, index) for index in range(len(self._shapes))] for view in views]
+        if _missing(pictures, stores):
+            self._compute(pictures, views, stores, progress)
         keys = [picture.sha256 for picture in pictures]
-        wanted = sorted({i for view in stores for store in view for i in store.missing(keys)})
-        if wanted:
-            self._compute([pictures[i] for i in wanted], views, stores, progress)
         rows = [[store.rows(keys) for store in view] for view in stores]
         boundaries = {cut: tuple(view[i] for view in rows) for i, cut in enumerate(self._cuts)}
         return Activations(tuple(view[-1] for view in rows), boundaries)
@@ -154,12 +158,13 @@ class Extractor:
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(_DECODING_THREADS))
             writers = [[stack.enter_context(store.writer()) for store in view] for view in stores]
+            pictures = _missing(pictures, stores)  # Another process may have had the lock until now.
             for batch, images in _decoded(pool, pictures, self._preprocess):
                 keys = [picture.sha256 for picture in batch]
                 mirrored = [np.ascontiguousarray(view(images)) for view in views]
                 for outputs, view_writers in zip(self._infer(mirrored), writers, strict=True):
                     for rows, writer in zip(outputs, view_writers, strict=True):
-                        writer.append(keys, rows)
+                        writer.append(keys, _halved(rows, batch))
                 done += len(batch)
                 if progress is not None:
                     progress(done, len(pictures))
@@ -192,10 +197,40 @@ def compile_queue(module: nn.Module, size: int, precision: Precision) -> Any:
     return openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", settings))
 
 
+def devices() -> list[str]:
+    """List the devices that OpenVINO sees."""
+    import openvino
+
+    return list(openvino.Core().available_devices)
+
+
 def fast_precision() -> Precision:
     """Return bf16 where the processor multiplies it in hardware, else f32."""
     flags = read_environment().flags
     return "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "f32"
+
+
+def _missing(pictures: Sequence[Picture], stores: Sequence[Sequence[Store]]) -> list[Picture]:
+    """Return the pictures, each once, of which some store has no row."""
+    keys = [picture.sha256 for picture in pictures]
+    return [
+        pictures[i] for i in sorted({i for view in stores for store in view for i in store.missing(keys)})
+    ]
+
+
+def _halved(rows: NDArray[np.float32], batch: Sequence[Picture]) -> NDArray[np.float16]:
+    """Convert to what the cache keeps."""
+    with np.errstate(over="ignore"):
+        halved = rows.astype(np.float16)
+    wrong = [
+        str(picture.path) for picture, row in zip(batch, halved, strict=True) if not np.isfinite(row).all()
+    ]
+    if wrong:
+        raise InputError(
+            f"The backbone gives activations above 65,504, or none, for {wrong[0]!r}: more than the feature "
+            "cache can hold. Choose another --backbone or other --weights."
+        )
+    return halved
 
 
 def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 The solution is folded into a plain linear layer, so what ships needs no standardisation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from edgetl.scoring import Score, score
+from edgetl.scoring import Score, compare, score
 from edgetl.task import TASKS
 from edgetl_runtime.pictures import Task
 
 # Inverse strengths of the L2 penalty on standardised features; the best has been inside so far.
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _ITERATIONS = 300
+_STD_FLOOR = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ def solve_head(
     weights: NDArray[np.float32],
     progress: Callable[[float, Score], None] | None = None,
 ) -> Head:
-    """Solve heads over a grid of penalties and return the one with the best score on the choosing pictures.
+    """Solve heads over a grid of penalties and return the strongest penalised of those that score best.
+
+    A head scores as well as the best one when its loss on the choosing pictures is within one standard error
+    of that one's, the error being that of the paired difference (Hastie et al., section 7.10). What these
+    pictures cannot tell apart is so decided for small weights, which generalise and quantise better.
 
     Args:
         train: a row for each picture and view.
@@ -62,18 +67,34 @@ def solve_head(
         weights: of the classes, (classes,).
     """
     rules = TASKS[task]
-    mean, std = train.features.mean(axis=0), train.features.std(axis=0) + 1e-6
+    mean, std = train.features.mean(axis=0), _floored_std(train.features)
     standard = Labelled((train.features - mean) / std, train.targets)
-    best: tuple[float, Head] | None = None
+    heads, scores = [], []
     for c in C_GRID:
-        head = _unstandardised(_SOLVERS[task](standard, weights, c), mean, std, c)
-        found = score(head(choose.features), choose.targets, rules, weights)
+        heads.append(_unstandardised(_SOLVERS[task](standard, weights, c), mean, std, c))
+        scores.append(score(heads[-1](choose.features), choose.targets, rules, weights))
         if progress is not None:
-            progress(c, found)
-        if best is None or found.loss < best[0]:
-            best = found.loss, head
-    assert best is not None
-    return best[1]
+            progress(c, scores[-1])
+    return heads[first_within_error(scores)]
+
+
+def first_within_error(scores: Sequence[Score]) -> int:
+    """Return the place of the first score whose loss is within one standard error of the lowest."""
+    best = min(scores, key=lambda one: one.loss)
+    gaps = [compare(one, best) for one in scores]
+    return next(place for place, gap in enumerate(gaps) if gap.gain <= gap.error)
+
+
+def _floored_std(features: NDArray[Any]) -> NDArray[Any]:
+    """Return each feature's standard deviation, or a share of the features' mean one where that is larger.
+
+    A feature that hardly varies would get a weight of hundreds beside others of one: it adds no accuracy, it
+    amplifies every rounding behind it, and one such weight leaves int8 no steps for the others.
+    """
+    std = features.std(axis=0)
+    floor = _STD_FLOOR * np.sqrt(np.mean(np.square(std)))
+    floored: NDArray[Any] = np.maximum(std, max(float(floor), 1e-6))
+    return floored
 
 
 Linear = tuple[NDArray[Any], NDArray[Any]]
@@ -92,14 +113,23 @@ def _single(train: Labelled, weights: NDArray[np.float32], c: float) -> Linear:
 
 def _multi(train: Labelled, weights: NDArray[np.float32], c: float) -> Linear:
     """Solve one problem for each label."""
-    coefficients, intercepts = [], []
-    with threadpool_limits(1):
-        for number, weight in enumerate(weights.tolist()):
-            model = LogisticRegression(C=c, class_weight={0: 1.0, 1: weight}, max_iter=_ITERATIONS)
-            model.fit(train.features, train.targets[:, number] > 0.5)
-            coefficients.append(model.coef_[0])
-            intercepts.append(model.intercept_[0])
+    solved = [_label(train.features, train.targets[:, n] > 0.5, w, c) for n, w in enumerate(weights.tolist())]
+    coefficients, intercepts = zip(*solved, strict=True)
     return np.stack(coefficients), np.array(intercepts)
+
+
+def _label(
+    features: NDArray[Any], present: NDArray[np.bool_], weight: float, c: float
+) -> tuple[NDArray[Any], float]:
+    """Solve one label; where every picture has it, or none, the odds are constant (rule of succession)."""
+    with_it = int(present.sum())
+    without_it = len(present) - with_it
+    if min(with_it, without_it) == 0:
+        return np.zeros(features.shape[1]), float(np.log((with_it + 1) / (without_it + 1)))
+    model = LogisticRegression(C=c, class_weight={0: 1.0, 1: weight}, max_iter=_ITERATIONS)
+    with threadpool_limits(1):
+        model.fit(features, present)
+    return model.coef_[0], float(model.intercept_[0])
 
 
 _SOLVERS: dict[Task, Callable[[Labelled, NDArray[np.float32], float], Linear]] = {

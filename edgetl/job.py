@@ -20,6 +20,7 @@ from edgetl.run import FACTS, read_backbone
 from edgetl.scoring import Score, score
 from edgetl.stages import plan_steps
 from edgetl.task import TASKS, class_weights
+from edgetl_runtime.errors import DatasetError, InputError
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
 
@@ -69,8 +70,14 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
     """Make the backbone and settle everything else.
 
     Raises:
-        InputError: the backbone cannot be had.
+        InputError: the backbone cannot be had, or validation is a single picture.
     """
+    choose, verify = halves(dataset.val)
+    if not verify:
+        raise DatasetError(
+            f"{dataset.root} has one picture for validation, too few to choose by and to verify by another. "
+            "Add pictures, or give more of them the split val."
+        )
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)  # Denormal gradients of dead channels are slow and mean nothing.
     watcher.phase("backbone")
@@ -79,7 +86,6 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
     native = backbone.native
     size, crop = recipe.size or native.size, recipe.crop or native.crop
     counts = TASKS[dataset.task].counts(dataset.targets(dataset.train), len(dataset.classes))
-    choose, verify = halves(dataset.val)
     return Job(
         backbone=replace(backbone, native=replace(native, size=size, crop=crop)),
         preprocess=Preprocess(size, crop, native.filter),
@@ -95,6 +101,8 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
 
 def _backbone(recipe: Recipe) -> Backbone:
     if Path(recipe.backbone, FACTS).is_file():
+        if recipe.weights != "default":
+            raise InputError(f"The run {recipe.backbone!r} brings its own weights. Leave --weights out.")
         return read_backbone(Path(recipe.backbone))
     named: dict[str, Weights] = {"default": "default", "none": "none"}
     weights = named.get(recipe.weights, Path(recipe.weights))

@@ -48,26 +48,32 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("backbone", "weights"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"Recipe.{name} must be a text, got {getattr(self, name)!r}.")
         for name, allowed in (("views", Views), ("class_weights", ClassWeights)):
             if getattr(self, name) not in get_args(allowed):
                 raise InputError(
                     f"Recipe.{name} must be one of {get_args(allowed)}, got {getattr(self, name)!r}."
                 )
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not (_is_number(value) and low <= value <= high):
-                raise InputError(f"Recipe.{name} must be a number in [{low:g}, {high:g}], got {value!r}.")
-        for name in ("epochs", "batch_size", "size", "seed"):
-            if type(getattr(self, name)) not in (int, type(None)):
-                raise InputError(f"Recipe.{name} must be a whole number, got {getattr(self, name)!r}.")
+        for name in _RANGES:
+            self._check_number(name)
         self._check_unfreeze()
 
+    def _check_number(self, name: str) -> None:
+        value, (low, high) = getattr(self, name), _RANGES[name]
+        if value is None and name in _DERIVED:
+            return
+        kind, allowed = ("a whole number", int) if name in _WHOLE else ("a number", int | float)
+        if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
+            raise InputError(f"Recipe.{name} must be {kind} in [{low:.10g}, {high:.10g}], got {value!r}.")
+
     def _check_unfreeze(self) -> None:
-        steps = self.unfreeze or ()
-        rising = all(a < b for a, b in pairwise(steps))
-        if not all(type(step) is int and step >= 1 for step in steps) or not rising:
+        steps = () if self.unfreeze is None else self.unfreeze
+        whole = isinstance(steps, tuple) and all(type(step) is int and step >= 1 for step in steps)
+        if not whole or not all(a < b for a, b in pairwise(steps)):
             raise InputError(
-                f"Recipe.unfreeze must be rising whole numbers from 1, such as 1,2,4, got {steps!r}."
+                f"Recipe.unfreeze must be rising whole numbers from 1, such as (1, 2, 4), got {steps!r}."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +95,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "time_budget_s": (1, 1e7),
     "seed": (0, 2**31 - 1),
 }
+_WHOLE = ("size", "epochs", "batch_size", "seed")
+_DERIVED = ("size", "crop", "epochs")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -99,7 +107,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not there, not UTF-8, not TOML
         raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
     return check_keys(settings, str(path))
 
@@ -112,7 +120,3 @@ def check_keys(settings: Mapping[str, Any], origin: str) -> dict[str, Any]:
         raise InputError(f"{origin} has unknown keys {unknown!r}; a recipe has {', '.join(known)}.")
     lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
     return {**settings, **lists}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -13,12 +13,15 @@ from edgetl_runtime.pictures import Picture
 def halves(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
     """Split into choosing and verifying pictures: in each set of labels, every other one by hash.
 
-    The first of each goes to the choosing half, so that no class is missing where choices are made.
+    The first of each set goes to the choosing half, so that no class is missing where choices are made; only
+    sets with a single picture are halved together. Copies of a picture stay together.
     """
-    groups: defaultdict[tuple[str, ...], list[Picture]] = defaultdict(list)
-    for picture in sorted(pictures, key=lambda one: one.sha256):
-        groups[picture.labels].append(picture)
-    choosing = {one.sha256 for group in groups.values() for one in group[::2]}
+    groups: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for sha256, labels in sorted({one.sha256: one.labels for one in pictures}.items()):
+        groups[labels].append(sha256)
+    singles = [group[0] for group in groups.values() if len(group) == 1]
+    several = [group for group in groups.values() if len(group) > 1]
+    choosing = {sha256 for group in (*several, singles) for sha256 in group[::2]}
     return (
         tuple(one for one in pictures if one.sha256 in choosing),
         tuple(one for one in pictures if one.sha256 not in choosing),

@@ -2,6 +2,7 @@
 
 model.safetensors   the backbone's stages and the head
 run.json            everything else that is a fact
+dataset.csv         every picture, its label and its split: validate on this
 predictions.csv     the answers on the verifying half of validation
 learning_curve.svg  to look at
 """
@@ -11,18 +12,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from edgetl.backbones import Backbone, create_backbone, state_id
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Task
 from edgetl_runtime.preprocess import Preprocess
+from edgetl_runtime.strict_json import Fields, parse
 
 FORMAT_VERSION = 1
 MODEL, FACTS = "model.safetensors", "run.json"
@@ -63,7 +65,7 @@ def write_run(folder: Path, run: Run, backbone: Backbone, head: nn.Linear) -> No
         f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.trunk().state_dict().items()
     }
     weights |= {f"head.{name}": tensor.contiguous() for name, tensor in head.state_dict().items()}
-    save_file(weights, folder / MODEL)
+    (folder / MODEL).write_bytes(save(weights))
     facts = asdict(run) | {"format_version": FORMAT_VERSION, "preprocess": run.preprocess.to_steps()}
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -88,25 +90,61 @@ def read_run(folder: Path) -> Run:
         InputError: no run is there, or it is damaged or of a newer version.
     """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        text = (folder / FACTS).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{str(folder)!r} is no run: {error}. Make one with: edgetl train DATA --out RUN"
         ) from error
     except ValueError as error:
-        raise InputError(
-            f"The run {str(folder)!r} is damaged: {FACTS} is not JSON ({error}). Train again."
-        ) from error
-    version = facts.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"The run {str(folder)!r} has format {version!r}; this edgetl reads {FORMAT_VERSION}. Upgrade it."
-        )
-    known = {field.name for field in fields(Run)}
-    if set(facts) != known:
-        raise _damaged(folder, f"{FACTS} lacks or adds {sorted(set(facts) ^ known)}")
-    tuples = {name: tuple(facts[name]) for name in ("classes", "mean", "std", "steps")}
-    return Run(**facts | tuples | {"preprocess": Preprocess.from_steps(facts["preprocess"])})
+        raise _damaged(folder, f"{FACTS} is no text ({error})") from error
+    try:
+        facts = parse(text, FACTS, InputError)
+        version = facts.get("format_version") if isinstance(facts, dict) else None
+        if type(version) is not int or version <= FORMAT_VERSION:
+            known = ["format_version", *(field.name for field in fields(Run))]
+            return _run(Fields(facts, FACTS, known, InputError))
+    except InputError as error:
+        raise _damaged(folder, str(error).rstrip(".")) from error
+    raise InputError(
+        f"The run {str(folder)!r} has format {version}; this edgetl reads {FORMAT_VERSION}. Upgrade it."
+    )
+
+
+def _run(f: Fields) -> Run:
+    if (
+        f.integer("format_version") != FORMAT_VERSION
+        or f.integer("width") < 1
+        or f.number("temperature") <= 0
+    ):
+        raise InputError(f"{FACTS} has a format_version, width or temperature that is not positive.")
+    steps = tuple(step for step in f.list("steps") if isinstance(step, dict))
+    mean, std = f.numbers("mean"), f.numbers("std")
+    interrupted = f.value("interrupted")
+    if (
+        len(steps) != len(f.list("steps"))
+        or len(mean) != 3
+        or len(std) != 3
+        or not isinstance(interrupted, bool)
+    ):
+        raise InputError(f"{FACTS} has steps, mean, std or interrupted of another form.")
+    return Run(
+        name=f.text("name"),
+        task=f.choice("task", get_args(Task)),
+        classes=f.texts("classes"),
+        backbone=f.text("backbone"),
+        width=f.integer("width"),
+        preprocess=Preprocess.from_steps(f.list("preprocess")),
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        temperature=f.number("temperature"),
+        licence=f.text("licence"),
+        dataset=f.object("dataset"),
+        recipe=f.object("recipe"),
+        steps=steps,
+        figures=f.object("figures"),
+        environment=f.object("environment"),
+        interrupted=interrupted,
+    )
 
 
 def read_backbone(folder: Path) -> Backbone:

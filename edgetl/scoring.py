@@ -5,6 +5,7 @@ the training weighed it: smooth where accuracy jumps by whole pictures, and blin
 label smoothing leaves.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +64,14 @@ def score(logits: NDArray[Any], targets: NDArray[Any], rules: TaskRules, weights
 
 def compare(best: Score, candidate: Score) -> Comparison:
     """Keep a candidate whose loss is lower, unless a paired test on the answers speaks against it."""
+    if not np.isfinite(candidate.losses).all():
+        return Comparison(False, -math.inf, 0.0, "loss on validation is not a number")
     differences = best.losses - candidate.losses
     gain, error = float(differences.mean()), float(differences.std() / np.sqrt(len(differences)))
     lost = int((best.correct & ~candidate.correct).sum())
     won = int((candidate.correct & ~best.correct).sum())
     if gain <= 0:
-        return Comparison(False, gain, error, f"loss on validation rises by {-gain:.4f} ± {error:.4f}")
+        return Comparison(False, gain, error, f"loss on validation rises by {abs(gain):.4f} ± {error:.4f}")
     if lost > won and mcnemar_exact(lost, won) < _ALPHA:
         return Comparison(False, gain, error, f"answers get worse: {lost} lost, {won} won")
     return Comparison(True, gain, error, f"loss on validation falls by {gain:.4f} ± {error:.4f}")

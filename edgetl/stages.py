@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from edgetl.backbones import Backbone
 from edgetl_runtime.errors import InputError
 
-# The first step trains at least this share of the parameters, each next one at least twice as many as the
-# one before it: fewer would cost a pass over the data and change little.
+# The first step trains at least this share of the parameters, each next one but the last at least twice as
+# many as the one before it: fewer would cost a pass over the data and change little.
 _FIRST_SHARE = 0.2
 _GROWTH = 2.0
 
@@ -26,8 +26,13 @@ def plan_steps(backbone: Backbone, requested: Sequence[int] | None) -> tuple[int
 
 
 def derive_steps(parameters: Sequence[int]) -> tuple[int, ...]:
-    """Derive the steps from the number of parameters in each stage, input side first."""
+    """Derive the steps from the number of parameters in each stage, input side first.
+
+    The last step trains all stages, whatever that adds to the one before.
+    """
     total = sum(parameters)
+    if not total:
+        return ()
     steps: list[int] = []
     wanted = _FIRST_SHARE * total
     trained = 0
@@ -37,7 +42,7 @@ def derive_steps(parameters: Sequence[int]) -> tuple[int, ...]:
             steps.append(number)
             wanted = _GROWTH * trained
     everything = len(parameters)
-    return (*steps, everything) if total and everything not in steps else tuple(steps)
+    return tuple(steps) if everything in steps else (*steps, everything)
 
 
 def _parameters(backbone: Backbone, number: int) -> int:

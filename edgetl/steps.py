@@ -5,7 +5,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ _PICTURES_PER_STEP = 8_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
 # Activations near the input are large; a step that needs more than this on the disk is left out.
 _MOST_CACHE_BYTES = 16 << 30
+_PLAN = "plan.json"
 
 # Activations of the training, choosing and verifying pictures, by these names.
 AllActivations = Mapping[str, Activations]
@@ -45,20 +46,51 @@ class Best:
     trained: int = 0
 
 
-def affordable_cuts(job: Job) -> list[int]:
-    """Return the boundaries, as numbers of frozen stages, of the steps that time and disk allow, rising."""
-    cuts = []
-    for count in job.steps():
-        cut = len(job.backbone.stages) - count
-        size = _cache_bytes(job, cut)
-        seconds = _FEWEST_EPOCHS * _epoch_seconds(job, cut)
-        if size > _MOST_CACHE_BYTES:
-            _leave_out(job, count, f"its activations would take {size / 2**30:.0f} GiB")
-        elif seconds > job.seconds_left():
-            _leave_out(job, count, f"{_FEWEST_EPOCHS} epochs take {seconds:.0f} s of the time budget")
-        else:
-            cuts.append(cut)
-    return sorted(cuts)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps that time and disk allow, settled before the first.
+
+    left_out: why not, by the number of stages of the step; the empty text where it is taken.
+    key: what the plan was made for.
+    """
+
+    key: str
+    left_out: Mapping[str, str]
+
+    def cuts(self, job: Job) -> list[int]:
+        """Return the boundaries of the steps that are taken, as numbers of frozen stages, rising."""
+        taken = [int(count) for count, reason in self.left_out.items() if not reason]
+        return sorted(len(job.backbone.stages) - count for count in taken)
+
+
+def make_plan(job: Job, folder: Path) -> Plan:
+    """Plan the steps; after an interruption of the same training, as the plan kept in `folder` says."""
+    key = _hash(job, weights=job.backbone.weights_id, time_budget_s=job.recipe.time_budget_s)
+    kept = _read_json(folder / _PLAN)
+    if kept.get("key") == key:
+        plan = Plan(**kept)
+    else:
+        plan = Plan(key, {str(count): _why_not(job, count) for count in job.steps()})
+    for count, reason in plan.left_out.items():
+        if reason:
+            _leave_out(job, int(count), reason)
+    return plan
+
+
+def keep_plan(plan: Plan, folder: Path) -> None:
+    """Write the plan to where `make_plan` looks for it."""
+    write_json(folder / _PLAN, asdict(plan))
+
+
+def _why_not(job: Job, count: int) -> str:
+    """Return why a step cannot be taken, or the empty text."""
+    cut = len(job.backbone.stages) - count
+    size = _cache_bytes(job, cut)
+    if size > _MOST_CACHE_BYTES:
+        return f"its activations would take {size / 2**30:.0f} GiB"
+    epochs = _fewest_epochs(job)
+    seconds = epochs * _epoch_seconds(job, cut)
+    return f"{epochs} epochs take {seconds:.0f} s of the time budget" if seconds > job.seconds_left() else ""
 
 
 def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
@@ -84,7 +116,7 @@ def take_step(job: Job, activations: AllActivations, best: Best, count: int, fol
     cut = len(job.backbone.stages) - count
     name, key, slot = job.step_name(count), _key(job, best, count), Slot(folder, f"step-{count}")
     epochs = _epochs(job, cut, slot, key)
-    if epochs < _FEWEST_EPOCHS and job.recipe.epochs is None:
+    if not epochs:
         _leave_out(job, count, "the time budget is used up")
         return None
     job.watcher.phase(f"{name}, {epochs} epochs")
@@ -129,24 +161,41 @@ def _adopt(backbone: Backbone, best: Best, cut: int, result: Result) -> None:
 
 
 def _epochs(job: Job, cut: int, slot: Slot, key: str) -> int:
-    """Return how many epochs a step gets: as settled before an interruption, or as the time allows."""
+    """Return how many epochs a step gets: as settled before an interruption, or as the time allows, or 0."""
     settled = slot.folder / f"{slot.name}.json"
-    record = json.loads(settled.read_text(encoding="utf-8")) if settled.exists() else {}
+    record = _read_json(settled)
     if record.get("key") == key:
         return int(record["epochs"])
     by_size = round(_PICTURES_PER_STEP / len(job.dataset.train))
     wanted = job.recipe.epochs or min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, by_size))
-    epochs = min(wanted, max(0, int(job.seconds_left() / _epoch_seconds(job, cut))))
+    epochs = min(wanted, int(job.seconds_left() / _epoch_seconds(job, cut)))
+    if epochs < _fewest_epochs(job):
+        return 0
+    if epochs < wanted:
+        job.watcher.note(f"Shortened to the time budget: {epochs} epochs of {wanted}.")
     write_json(settled, {"key": key, "epochs": epochs})
     return epochs
 
 
+def _fewest_epochs(job: Job) -> int:
+    return min(_FEWEST_EPOCHS, job.recipe.epochs or _FEWEST_EPOCHS)
+
+
 def _key(job: Job, best: Best, count: int) -> str:
     """Name what a checkpoint belongs to: the data, the recipe and the weights that the step starts from."""
+    return _hash(job, weights=state_id(tail_from(job.backbone, 0, best.head).state_dict()), count=count)
+
+
+def _hash(job: Job, **more: object) -> str:
+    """Hash the data, the recipe but for its time, and more."""
     recipe = {name: value for name, value in job.recipe.to_json().items() if name != "time_budget_s"}
-    weights = state_id(tail_from(job.backbone, 0, best.head).state_dict())
-    facts = {"recipe": recipe, "dataset": job.dataset.fingerprint, "weights": weights, "count": count}
+    facts = {"recipe": recipe, "dataset": job.dataset.fingerprint, **more}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return record
 
 
 def _leave_out(job: Job, count: int, reason: str) -> None:

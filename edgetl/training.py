@@ -4,6 +4,7 @@ Reads top to bottom as the user sees it. Each part is in the file it is named af
 what comes next, and keeps the best so far whatever happens.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from edgetl.checkpoint import checkpoint_folder, forget
 from edgetl.curve import write_curve
-from edgetl.dataset import Dataset, write_csv
+from edgetl.dataset import Dataset, check_names, write_csv
 from edgetl.events import Step, Watcher
 from edgetl.features import PLAIN, VIEWS, Extractor, fast_precision
 from edgetl.finetune import run_tail
 from edgetl.job import Job, prepare
 from edgetl.recipe import Recipe
 from edgetl.run import SPLITS, Run, environment_facts, write_predictions, write_run
-from edgetl.steps import AllActivations, Best, affordable_cuts, solve, tail_from, take_step
+from edgetl.steps import AllActivations, Best, keep_plan, make_plan, solve, tail_from, take_step
 from edgetl.task import TASKS
 from edgetl_runtime.atomic import replacing_folder
 from edgetl_runtime.errors import InputError
@@ -46,19 +47,21 @@ def train(
         source: what `load_dataset` was given, for the record: export reads the pictures there again.
 
     Raises:
-        InputError: `out` exists, the backbone cannot be had, the disk is full.
+        InputError: `out` exists or cannot be made, the backbone cannot be had, the disk is full.
     """
-    if out.exists():
-        raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
-    job = prepare(dataset, recipe, watcher or Watcher())
-    activations = _extract(job, affordable_cuts(job))
+    refuse_place(out)
+    check_names(dataset)
+    job, aside = prepare(dataset, recipe, watcher or Watcher()), checkpoint_folder(out)
+    plan = make_plan(job, aside)
+    activations = _extract(job, plan.cuts(job))
     job.watcher.phase("head")
     best, solved = solve(job, activations)
     job.watcher.step(solved)
     steps = [solved]
     interrupted = False
     try:
-        _take_steps(job, activations, best, steps, checkpoint_folder(out))
+        keep_plan(plan, aside)
+        _take_steps(job, activations, best, steps, aside)
     except KeyboardInterrupt:
         interrupted = True
         job.watcher.note("Interrupted: the best so far is kept.")
@@ -73,6 +76,19 @@ def train(
     return run
 
 
+def refuse_place(out: Path) -> None:
+    """Refuse a place where no run can be written, before any work.
+
+    Raises:
+        InputError: it exists already, or the folder above may not be written.
+    """
+    if os.path.lexists(out):
+        raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"Nothing can be written in {str(above)!r}. Choose another --out.")
+
+
 def _extract(job: Job, cuts: Sequence[int]) -> AllActivations:
     """Run the frozen stages over training pictures (fast precision) and validation pictures (f32).
 
@@ -83,9 +99,9 @@ def _extract(job: Job, cuts: Sequence[int]) -> AllActivations:
     fast = Extractor(job.backbone, job.preprocess, cuts, precision)
     exact = Extractor(job.backbone, job.preprocess, cuts, "f32")
     views = VIEWS[job.recipe.views]
-    job.watcher.phase(f"features of {len(train):,} training pictures, {len(views)} views, {precision}")
+    job.watcher.phase(f"features to train on, {precision}")
     found = {"train": fast(train, views, job.watcher.progress)}
-    job.watcher.phase(f"features of {len(val):,} validation pictures, f32")
+    job.watcher.phase("features to choose by, f32")
     exact(val, (PLAIN,), job.watcher.progress)
     return found | {"choose": exact(job.choose, (PLAIN,)), "verify": exact(job.verify, (PLAIN,))}
 

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from edgetl_runtime import __version__
-from edgetl_runtime.cli import EXIT_CODES, guarded
+from edgetl_runtime.cli import EXIT_CODES, guarded, harmless, print_text
 from edgetl_runtime.cli import main as runtime_main
 from edgetl_runtime.commands import parse_points
+from edgetl_runtime.errors import InputError
 
 app = typer.Typer(
     name="edgetl",
     help="From a folder of pictures to a small, fast model that is proven on the device it runs on.",
     epilog=EXIT_CODES,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,22 +41,33 @@ _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_op
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     try:
-        app(argv)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+        return int(app(argv, prog_name="edgetl", standalone_mode=False) or 0)
+    except TyperException as error:  # wrong usage
+        context: typer.Context | None = getattr(error, "ctx", None)
+        program = context.command_path if context else "edgetl"
+        message = harmless(error.format_message()).rstrip(".")
+        print(f"error: {message}. See: {program} --help", file=sys.stderr)
+        return InputError.exit_code
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if version:
         print(f"edgetl {__version__}")
         raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(InputError.exit_code)
 
 
-@app.command("train", epilog=EXIT_CODES)
+@app.command("train", short_help="Fine-tune a backbone on your pictures.", epilog=EXIT_CODES)
 def _train(
-    data: Annotated[Path, typer.Argument(help="Folder of class folders, or CSV file: path,label[,split].")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The run's folder, to be made.")],
     backbone: Annotated[
         str | None, typer.Option(help="Its name, see `edgetl backbones`, or a run to go on from.")
@@ -100,13 +112,15 @@ def _train(
         from edgetl.cli.console import open_watcher, render_run
         from edgetl.cli.settings import resolve_recipe
         from edgetl.dataset import load_dataset
-        from edgetl.training import train
+        from edgetl.training import refuse_place, train
 
         settings = resolve_recipe(recipe, flags)
+        refuse_place(out)
         with open_watcher() as watcher:
             watcher.phase("pictures")
             dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
-            watcher.dataset(dataset)
+            for line in dataset.notes():
+                watcher.note(line)
             run = train(dataset, settings, out, watcher, source=data)
         _print(asdict(run) | {"preprocess": run.preprocess.to_steps()} if as_json else render_run(run, out))
         return 130 if run.interrupted else 0
@@ -114,9 +128,9 @@ def _train(
     _run(command, debug)
 
 
-@app.command("export", epilog=EXIT_CODES)
+@app.command("export", short_help="Turn a run into a bundle of proven variants.", epilog=EXIT_CODES)
 def _export(
-    run: Annotated[Path, typer.Argument(help="The folder that `edgetl train` left.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `edgetl train` left.")],
     out: Annotated[Path, typer.Option("--out", help="The bundle: a folder, or a file that ends in .zip.")],
     data: Annotated[
         Path | None, typer.Option(help="The pictures, when they no longer lie where the run found them.")
@@ -142,7 +156,7 @@ def _export(
     _run(command, debug)
 
 
-@app.command("demo", epilog=EXIT_CODES)
+@app.command("demo", short_help="Do the whole job on pictures of solar cells.", epilog=EXIT_CODES)
 def _demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for run, bundle and receipts.")] = Path("demo"),
     as_json: Json = False,
@@ -176,7 +190,7 @@ def _doctor(as_json: Json = False, debug: Debug = False) -> None:
     _run(command, debug)
 
 
-@app.command("backbones", epilog=EXIT_CODES)
+@app.command("backbones", short_help="List the backbones of a source.", epilog=EXIT_CODES)
 def _backbones(
     source: Annotated[str | None, typer.Option(help="lite, torchvision or timm; default: lite.")] = "lite",
     as_json: Json = False,
@@ -213,5 +227,4 @@ def _run(command: Callable[[], int], debug: bool) -> None:
 
 
 def _print(result: Any) -> None:  # text for people, or what JSON can hold
-    text = result if isinstance(result, str) else json.dumps(result, indent=2, default=str)
-    sys.stdout.write(text.rstrip() + "\n")
+    print_text(result if isinstance(result, str) else json.dumps(result, indent=2, default=str))

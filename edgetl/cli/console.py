@@ -1,24 +1,23 @@
 """What people see: progress on stderr while it runs, tables of 80 columns when it is done."""
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
 from edgetl.events import Epoch, Step, Watcher
+from edgetl.tables import table
+from edgetl_runtime.cli import harmless
 
 if TYPE_CHECKING:
     from edgetl.backbones import BackboneInfo
-    from edgetl.dataset import Dataset
     from edgetl.run import Run
-
-_WIDTH = 80
-_SHOWN = 5
+    from edgetl_exporters.report import Report
 
 
 class ConsoleWatcher(Watcher):
@@ -41,7 +40,9 @@ class ConsoleWatcher(Watcher):
 
     def note(self, message: str) -> None:
         """Print a line above the bar."""
-        self._bars.console.print(message, highlight=False, markup=False)
+        # A name may hold anything, and a path that is wrapped cannot be copied.
+        text = Text(harmless(message))
+        self._bars.console.print(text, soft_wrap=True)
 
     def epoch(self, step: str, epoch: Epoch, of: int) -> None:
         """Move the bar and print the epoch."""
@@ -52,20 +53,6 @@ class ConsoleWatcher(Watcher):
     def step(self, step: Step) -> None:
         """Print what became of a step."""
         self.note(f"{step.name}: {'kept' if step.kept else 'not kept'}, {step.reason} ({step.seconds:.0f} s)")
-
-    def dataset(self, dataset: "Dataset") -> None:
-        """Print what the pictures are, and what is wrong with them."""
-        counts = ", ".join(f"{len(dataset[split]):,} {split}" for split in ("train", "val", "test"))
-        self.note(f"{counts} pictures in {len(dataset.classes)} classes")
-        for found in dataset.unreadable[:_SHOWN]:
-            self.note(f"left out: {found.path} {found.reason}")
-        if len(dataset.unreadable) > _SHOWN:
-            self.note(f"left out: {len(dataset.unreadable) - _SHOWN:,} more")
-        if dataset.leaks:
-            splits = " and ".join(sorted({split for leak in dataset.leaks for split in leak.splits}))
-            self.note(f"leakage: {len(dataset.leaks):,} pictures lie in several splits ({splits})")
-        if dataset.conflicts:
-            self.note(f"contradiction: {len(dataset.conflicts):,} pictures have copies with other labels")
 
 
 @contextmanager
@@ -110,7 +97,48 @@ def render_run(run: "Run", out: Path) -> str:
             f"On the verifying half ({n:,} pictures that nothing was chosen on):",
             table(("figure", "value", "95 % interval"), figures),
             *(["Interrupted: this is the best so far."] if run.interrupted else []),
-            f"Next: edgetl export {out} --out {out.with_name(out.name + '-bundle')}",
+            f"Next: edgetl export {quote(str(out))} --out {quote(str(out.with_name(out.name + '-bundle')))}",
+        ]
+    )
+
+
+def render_report(report: "Report", out: Path) -> str:
+    """Return the rungs of the int8 ladder, the variants as measured, and what to type next."""
+    rungs = [
+        (
+            f"{row.rung}{' *' if row.verified else ''}",
+            f"{100 * row.accuracy.value:.1f}",
+            "" if row.balanced_accuracy is None else f"{100 * row.balanced_accuracy:.1f}",
+            f"{100 * row.drop:+.1f}",
+            f"{100 * row.agreement.low:.1f} to {100 * row.agreement.high:.1f}",
+            f"{row.loss:.3f}",
+        )
+        for row in report.rungs
+    ]
+    variants = [
+        (
+            row.name,
+            f"{100 * row.accuracy.value:.1f}",
+            f"{100 * row.accuracy.low:.1f} to {100 * row.accuracy.high:.1f}",
+            f"{100 * row.drop:+.1f}",
+            "certified" if row.certified else "undecided" if row.needs is None else f"needs {row.needs:,}",
+            f"{row.p50_ms:.2f}",
+            f"{row.size_bytes / 1e6:.1f}",
+        )
+        for row in report.variants
+    ]
+    judged = report.rungs[0].n if report.rungs else 0
+    limit = f"at most {100 * report.max_drop:g} points of accuracy lost"
+    return "\n".join(
+        [
+            f"int8 candidates on the {judged:,} choosing pictures, percent (* taken):",
+            table(("rung", "accuracy", "balanced", "drop", "agreement", "loss"), rungs),
+            f"Variants on the {report.variants[0].n:,} verifying pictures, percent; contract: {limit}:",
+            table(("variant", "accuracy", "95 % interval", "drop", "contract", "p50 ms", "MB"), variants),
+            *(f"Left out: {name}: {reason}" for name, reason in report.left_out.items()),
+            f"float files and torch: largest difference of logits {max(report.parity.values()):.1e} "
+            f"on {report.parity_pictures} pictures",
+            f"Next: edgetl validate {out} DATA --out receipt.json",
         ]
     )
 
@@ -127,15 +155,3 @@ def render_backbones(infos: Sequence["BackboneInfo"]) -> str:
         for info in infos
     ]
     return table(("backbone", "ImageNet top-1", "installed", "licence"), rows)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table as text, its first column flush left, the others flush right."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, title in enumerate(header):
-        drawn.add_column(title, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*map(str, row))
-    text = io.StringIO()
-    Console(file=text, width=_WIDTH, markup=False, highlight=False, emoji=False).print(drawn)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

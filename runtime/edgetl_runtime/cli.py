@@ -19,7 +19,17 @@ from edgetl_runtime import __version__
 from edgetl_runtime.commands import Answers, parse_points, run_check, run_info, run_predict, run_validate
 from edgetl_runtime.errors import EdgetlError, InputError
 
-__all__ = ["guarded", "main", "parse_points", "run_check", "run_info", "run_predict", "run_validate"]
+__all__ = [
+    "guarded",
+    "harmless",
+    "main",
+    "parse_points",
+    "print_text",
+    "run_check",
+    "run_info",
+    "run_predict",
+    "run_validate",
+]
 
 INTERNAL, INTERRUPTED = 70, 130
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -38,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "edgetl-runtime") -> int
 
     def command() -> int:
         outcome: _Outcome = arguments.command(arguments)
-        _print(outcome.text)
+        print_text(outcome.text)
         return outcome.exit_code
 
     return guarded(command, debug=arguments.debug)
@@ -207,11 +217,11 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, allow_nan=False)
 
 
-def _print(text: str) -> None:
+def print_text(text: str) -> None:
     """Print the result; whoever stopped reading has what was wanted, and the exit code stays what it is."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(_harmless(text).rstrip().encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        print(harmless(text).rstrip().encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         # The interpreter flushes once more as it ends; let it do so into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -229,10 +239,10 @@ def _note(note: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(_harmless(line), file=sys.stderr)
+    print(harmless(line), file=sys.stderr)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Escape control characters: names come from files of others and must not drive the terminal."""
     return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 

@@ -1,0 +1,73 @@
+# What a developer types. Every target installs what it needs by itself, once: `make test` works on a fresh clone.
+# Needs Python 3.11 or newer with its module venv, and make. Another Python: make PYTHON=python3.12 …
+
+PYTHON ?= python3
+VENV := .venv
+DEVICE := .venv-device
+BIN := $(VENV)/bin
+# Everything that decides what an environment holds; the device's holds the runtime's wheel, so its sources too.
+PINS := pyproject.toml runtime/pyproject.toml constraints.txt
+RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')
+
+.DEFAULT_GOAL := help
+.PHONY: setup lint type test test-slow test-device demo bench wheels clean help
+
+setup: $(VENV)/.ready  ## make .venv and install edgetl there with all extras, at the versions of constraints.txt
+
+lint: $(VENV)/.ready  ## check style, formatting and the import rules of docs/architecture.md
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: $(VENV)/.ready  ## check the types of the three packages, strictly
+	$(BIN)/mypy
+
+test: $(VENV)/.ready  ## run the tests that take seconds
+	$(BIN)/pytest -m "not slow and not system"
+
+test-slow: $(VENV)/.ready  ## run the tests that take minutes
+	$(BIN)/pytest -m slow
+
+test-device: $(DEVICE)/.ready  ## run the runtime's tests as a device has it: its wheel alone, without torch
+	@! $(DEVICE)/bin/python -c "import torch" 2> /dev/null || { echo "error: torch is in $(DEVICE)" >&2; exit 1; }
+	$(DEVICE)/bin/pytest tests/runtime
+
+demo: $(VENV)/.ready  ## do the whole job on 2,624 photographs of solar cells: train, export, validate, gate
+	$(BIN)/edgetl demo
+
+bench: $(VENV)/.ready  ## measure what README.md and docs/ claim, on this machine
+	$(BIN)/python benchmarks/run.py
+
+wheels: $(VENV)/.ready  ## build both distributions into dist/ and check what is in them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist runtime
+	EDGETL_DIST=dist $(BIN)/pytest -q tests/test_packaging.py
+
+clean:  ## remove what was built, the caches and the demo's folder; .venv stays
+	rm -rf $(DEVICE) dist build demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+
+# uv installs in half a minute what pip takes two for; pip brings it.
+$(VENV)/.ready: $(PINS)
+	$(call environment,$(VENV))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt \
+	  --build-constraints constraints.txt --editable '.[dev,demo,lite]'
+	@touch $@
+
+$(DEVICE)/.ready: $(PINS) $(RUNTIME)
+	$(call environment,$(DEVICE))
+	$(DEVICE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  ./runtime pytest hypothesis
+	@touch $@
+
+# Make an environment, or finish one whose making was interrupted.
+define environment
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or \
+	  sys.exit("error: edgetl needs Python 3.11 or newer, $(PYTHON) is %d.%d. Run: make PYTHON=python3.11" % v[:2])'
+	@$(1)/bin/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(1)
+endef

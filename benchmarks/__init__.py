@@ -1,0 +1,1 @@
+"""Speed and accuracy claims, each with the command that measures it: `make bench`."""

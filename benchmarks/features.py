@@ -1,0 +1,57 @@
+"""Feature extraction against eager torch: the same pictures in the same process, decoding included."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from edgetl.backbones import create_backbone
+from edgetl.dataset import load_dataset
+from edgetl.features import PLAIN, Extractor, FrozenStages, fast_precision
+
+_PICTURES = 128
+_ROUNDS = 3
+
+
+def measure(csv: Path) -> dict[str, Any]:
+    """Return pictures per second of OpenVINO (f32 and the fast precision) and of eager torch."""
+    pictures = load_dataset(csv).train[:_PICTURES]
+    backbone = create_backbone("efficientnet_lite0")
+    preprocess = backbone.native.preprocess()
+    module = FrozenStages(backbone, ()).eval()
+    rates: dict[str, list[float]] = {}
+
+    def eager() -> None:
+        with torch.no_grad():
+            for start in range(0, len(pictures), 32):
+                pixels = np.stack([preprocess(one.path) for one in pictures[start : start + 32]])
+                module(torch.from_numpy(pixels))
+
+    variants = {"eager torch": eager}
+    for precision in ("f32", fast_precision()):
+        extractor = Extractor(backbone, preprocess, (), precision)
+        variants[f"openvino {precision}"] = lambda extractor=extractor: _extract(extractor, pictures)
+    for run in variants.values():  # Compile, and fill the caches of the processor.
+        run()
+    for _ in range(_ROUNDS):
+        for name, run in variants.items():
+            begun = perf_counter()
+            run()
+            rates.setdefault(name, []).append(len(pictures) / (perf_counter() - begun))
+    speeds = {name: round(float(np.median(values)), 1) for name, values in rates.items()}
+    fast = f"openvino {fast_precision()}"
+    return {
+        "pictures_per_s": speeds,
+        "ratio": round(speeds[fast] / speeds["eager torch"], 2),
+        "target": "ratio >= 4",
+    }
+
+
+def _extract(extractor: Extractor, pictures: Any) -> None:
+    """Extract into an empty cache, so that nothing is read back."""
+    with TemporaryDirectory() as folder, patch.dict("os.environ", EDGETL_CACHE=folder):
+        extractor(pictures, (PLAIN,))

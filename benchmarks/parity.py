@@ -1,0 +1,45 @@
+"""Is the exported float model the trained one? Torch, ONNX Runtime and OpenVINO on every test picture."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.dataset import load_dataset
+from edgetl.run import read_module, read_run
+from edgetl_runtime import Session
+
+
+def measure(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
+    """Return the top-1 agreement and the largest difference of logits, pair by pair."""
+    run = read_run(run_folder)
+    pictures = load_dataset(csv).test
+    with ThreadPoolExecutor(2) as pool:
+        pixels = np.stack(list(pool.map(run.preprocess, [one.path for one in pictures])))
+    logits = {"torch": _torch_logits(run_folder, pixels)}
+    for variant in ("onnx-fp32", "openvino-fp32"):
+        with Session.open(bundle, variant=variant) as session:
+            logits[variant] = session.infer(pixels)[0]
+    reference = logits.pop("torch")
+    return {
+        name: {
+            "n": len(pixels),
+            "top1_agreement": float((found.argmax(1) == reference.argmax(1)).mean()),
+            "largest_logit_difference": float(np.abs(found - reference).max()),
+        }
+        for name, found in logits.items()
+    } | {"target": "agreement 1.0"}
+
+
+def _torch_logits(run_folder: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    run, module = read_run(run_folder), read_module(run_folder)
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (run.mean, run.std))
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(pixels), 32):
+            images = torch.from_numpy(pixels[start : start + 32]).permute(0, 3, 1, 2).float() / 255
+            parts.append(module((images - mean) / std).numpy())
+    return np.concatenate(parts)

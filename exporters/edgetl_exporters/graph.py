@@ -1,0 +1,209 @@
+"""Reads and changes exported graphs: where the network begins and ends, its head, its temperature.
+
+Knows the ONNX format and nothing about engines. Functions return changed copies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edgetl_exporters.model import Floats
+from edgetl_runtime.errors import ContractError
+
+IMAGES, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
+_ELEMENTWISE = ("Cast", "Transpose", "Sub", "Mul", "Div", "Add")
+
+_POOLING = ("GlobalAveragePool", "Reshape", "Flatten", "Squeeze", "Identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """The last layer: logits = features @ weight + bias.
+
+    nodes: their names, one Gemm or MatMul and Add. transposed: whether the weight is stored (classes, width).
+    """
+
+    nodes: tuple[str, ...]
+    features: str
+    weight: str
+    bias: str
+    transposed: bool
+
+
+def tidied(model: ModelProto) -> ModelProto:
+    """Return a copy in the form that engines and quantizers know best, without what does not compute.
+
+    The batch is named N; means over pixels become poolings, which quantizers know; documentation, metadata and
+    the paths of source files are removed.
+    """
+    tidy = _copy(model)
+    tidy.doc_string, tidy.producer_name, tidy.producer_version = "", "edgetl", ""
+    del tidy.metadata_props[:]
+    graph = tidy.graph
+    graph.name, graph.doc_string = "edgetl", ""
+    del graph.value_info[:]  # Engines infer the shapes; these name the batch otherwise.
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for port in (*graph.input, *graph.output):
+        port.type.tensor_type.shape.dim[0].dim_param = "N"
+    for node in graph.node:
+        if _is_mean_over_pixels(graph, node):
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:], node.attribute[:]
+    _drop_unused(graph)
+    return tidy
+
+
+def find_classifier(model: ModelProto) -> Classifier:
+    """Find the layer that gives the logits.
+
+    Raises:
+        ContractError: the graph does not end in a linear layer with float weights.
+    """
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    last = _producer(graph, LOGITS)
+    if last.op_type == "Gemm" and len(last.input) == 3 and set(last.input[1:]) <= weights:
+        transposed = any(a.name == "transB" and a.i for a in last.attribute)
+        return Classifier((last.name,), last.input[0], last.input[1], last.input[2], transposed)
+    if last.op_type == "Add" and last.input[1] in weights:
+        product = _producer(graph, last.input[0])
+        if product.op_type == "MatMul" and product.input[1] in weights:
+            nodes = (product.name, last.name)
+            return Classifier(nodes, product.input[0], product.input[1], last.input[1], False)
+    raise ContractError(
+        f"The graph must end in a linear layer with float weights and a bias, got {last.op_type!r}. "
+        "Use a backbone with a linear head."
+    )
+
+
+def outside_nodes(model: ModelProto) -> list[str]:
+    """Name the nodes before the network (layout, mean, standard deviation) and behind its logits."""
+    names, tensor = [], IMAGES
+    while len(nodes := _consumers(model.graph, tensor)) == 1 and nodes[0].op_type in _ELEMENTWISE:
+        names.append(nodes[0].name)
+        tensor = nodes[0].output[0]
+    return names + [node.name for node in _downstream(model.graph, LOGITS)]
+
+
+def pooling_nodes(model: ModelProto) -> list[str]:
+    """Name the nodes between the last layer with weights and the classifier: pooling and flattening."""
+    names, tensor = [], find_classifier(model).features
+    while (node := _producer(model.graph, tensor)).op_type in _POOLING:
+        names.append(node.name)
+        tensor = node.input[0]
+    return names
+
+
+def read_head(model: ModelProto) -> tuple[Floats, Floats]:
+    """Return weight, (classes, width), and bias, (classes,), of the classifier."""
+    found = find_classifier(model)
+    weight, bias = (_array(model.graph, name) for name in (found.weight, found.bias))
+    return np.ascontiguousarray(weight if found.transposed else weight.T), bias
+
+
+def with_head(model: ModelProto, weight: Floats, bias: Floats) -> ModelProto:
+    """Return a copy with another head: weight, (classes, width), and bias, (classes,)."""
+    found, changed = find_classifier(model), _copy(model)
+    _set(changed.graph, found.weight, weight if found.transposed else weight.T)
+    _set(changed.graph, found.bias, bias)
+    return changed
+
+
+def read_temperature(model: ModelProto) -> float:
+    """Return what the logits are divided by."""
+    return float(_array(model.graph, _temperature(model.graph)).reshape(()))
+
+
+def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
+    """Return a copy with another temperature."""
+    changed = _copy(model)
+    name = _temperature(changed.graph)
+    _set(changed.graph, name, np.full(_array(changed.graph, name).shape, temperature, np.float32))
+    return changed
+
+
+def features_only(model: ModelProto) -> ModelProto:
+    """Return a copy that ends before its classifier: what it calls `logits` are the features, (N, width).
+
+    So it runs in the runtime's engines like any other graph; its probabilities are the features once more.
+    """
+    width, source = read_head(model)[0].shape[1], find_classifier(model).features
+    dropped = {*find_classifier(model).nodes, *(node.name for node in _downstream(model.graph, LOGITS))}
+    changed = _copy(model)
+    graph = changed.graph
+    kept = [node for node in graph.node if node.name not in dropped]
+    del graph.node[:], graph.output[:]
+    graph.node.extend(kept)
+    for name in (LOGITS, PROBABILITIES):
+        graph.node.append(helper.make_node("Identity", [source], [name], name=name))
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
+    del graph.value_info[:]
+    _drop_unused(graph)
+    return changed
+
+
+def _is_mean_over_pixels(graph: GraphProto, node: NodeProto) -> bool:
+    if node.op_type != "ReduceMean" or any(a.name == "keepdims" and not a.i for a in node.attribute):
+        return False
+    axes = next((t for t in graph.initializer if node.input[1:] == [t.name]), None)
+    return axes is not None and sorted(numpy_helper.to_array(axes).tolist()) in ([2, 3], [-2, -1])
+
+
+def _drop_unused(graph: GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _temperature(graph: GraphProto) -> str:
+    """Name the initializer that divides the logits."""
+    weights = {tensor.name for tensor in graph.initializer}
+    for node in _consumers(graph, LOGITS):
+        if node.op_type == "Div" and node.input[1] in weights:
+            return str(node.input[1])
+    raise ContractError("The graph must divide its logits by a temperature. Export the run again.")
+
+
+def _producer(graph: GraphProto, tensor: str) -> NodeProto:
+    for node in graph.node:
+        if tensor in node.output:
+            return node
+    raise ContractError(f"The graph has no tensor {tensor!r}. Export the run again.")
+
+
+def _consumers(graph: GraphProto, tensor: str) -> list[NodeProto]:
+    return [node for node in graph.node if tensor in node.input]
+
+
+def _downstream(graph: GraphProto, tensor: str) -> Iterator[NodeProto]:
+    for node in _consumers(graph, tensor):
+        yield node
+        for output in node.output:
+            yield from _downstream(graph, output)
+
+
+def _array(graph: GraphProto, name: str) -> Floats:
+    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+    array: Floats = numpy_helper.to_array(tensor)
+    return array
+
+
+def _set(graph: GraphProto, name: str, values: Floats) -> None:
+    """Overwrite an initializer by one of the same shape."""
+    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+    want = tuple(tensor.dims)
+    if values.shape != want:
+        raise ContractError(f"The graph's {name!r} must have the shape {want}, got {values.shape}.")
+    array = np.ascontiguousarray(values, np.float32)
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    copied = ModelProto()
+    copied.CopyFrom(model)
+    return copied

@@ -1,0 +1,109 @@
+"""Writes a bundle, opens it as a device would, and only then puts it in its place.
+
+Knows nothing about how variants are made: files go in, by their path in the bundle, with what the manifest
+says of them.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetl_exporters.model import Floats, Model, Provenance
+from edgetl_exporters.reference import ReferenceCase, encode_logits
+from edgetl_runtime.atomic import replacing_file, replacing_folder
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.manifest import FORMAT_VERSION, MANIFEST_NAME, FileEntry, Manifest, Normalization, Variant
+from edgetl_runtime.session import Session
+
+_LABELS = "labels.txt"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # The earliest date that a zip knows: equal bundles give equal bytes.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedVariant:
+    """A variant with its files: where they lie now, by their path in the bundle; and its reference logits."""
+
+    variant: Variant
+    sources: Mapping[str, Path]
+    logits: Floats
+
+
+def pack(
+    model: Model,
+    variants: Sequence[PackedVariant],
+    cases: Sequence[ReferenceCase],
+    out: Path,
+    provenance: Provenance,
+) -> Manifest:
+    """Write a bundle: a folder, or a zip where `out` ends in .zip.
+
+    Raises:
+        ProofError: a variant disagrees with its own references; nothing is left behind.
+        InputError: `out` exists, or cannot be written.
+    """
+    files = _files(model, variants, cases)
+    entries = tuple(FileEntry(path, _sha256(data), len(data)) for path, data in sorted(files.items()))
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=model.name,
+        task=model.task,
+        classes=model.classes,
+        preprocess=model.preprocess,
+        normalization=Normalization(tuple(model.mean), tuple(model.std)),
+        variants=tuple(packed.variant for packed in variants),
+        cases=tuple(case.case for case in cases),
+        files=entries,
+        provenance=dict(provenance),
+        reject_threshold=None,
+    )
+    files[MANIFEST_NAME] = manifest.to_json().encode()
+    write = _write_zip if out.suffix == ".zip" else _write_folder
+    write(out, files, manifest)
+    return manifest
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse a place that is taken, before any work is done for it."""
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
+
+
+def _write_folder(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+    with replacing_folder(out) as folder:
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        _prove(folder, manifest)
+
+
+def _write_zip(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+    refuse_existing(out)
+    with replacing_file(out) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+            for path, data in sorted(files.items()):
+                opened.writestr(zipfile.ZipInfo(path, _EPOCH), data, zipfile.ZIP_DEFLATED)
+        _prove(file, manifest)
+
+
+def _prove(path: Path, manifest: Manifest) -> None:
+    """Open every variant as a device does: hashes, graph, preprocessing and answers are checked."""
+    for variant in manifest.variants:
+        Session.open(path, variant=variant.name).close()
+
+
+def _files(
+    model: Model, variants: Sequence[PackedVariant], cases: Sequence[ReferenceCase]
+) -> dict[str, bytes]:
+    files = {_LABELS: "".join(f"{name}\n" for name in model.classes).encode()}
+    for case in cases:
+        files |= case.files()
+    for packed in variants:
+        files |= {path: source.read_bytes() for path, source in packed.sources.items()}
+        files[packed.variant.logits] = encode_logits(packed.logits)
+    return files
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,75 @@
+"""What an export found, for people and for JSON: a row for each rung of the ladder, a row for each variant."""
+
+from dataclasses import dataclass
+
+from edgetl_runtime.metrics import Figure
+from edgetl_runtime.statistics import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class RungRow:
+    """An int8 candidate on the choosing pictures, and on the verifying ones where it was tried there.
+
+    rung: "onnxruntime", "nncf", "nncf, head solved again". head: "float" is the float model's own, "resolved"
+    was solved again on int8 features. accuracy: 0–1 with its 95 % interval. balanced_accuracy: 0–1, None for
+    multi-label pictures. agreement: share of the pictures that it answers like the float model, with its 95 %
+    interval. drop: float's accuracy less its own, 0–1, negative for a gain. loss: balanced cross entropy in
+    nats. passes: whether it is within the limit on these pictures. verified: the outcome on the verifying
+    pictures; None where it was not tried. outcome: in words, such as "taken" and why not.
+    """
+
+    rung: str
+    head: str
+    n: int
+    accuracy: Figure
+    balanced_accuracy: float | None
+    agreement: Interval
+    drop: float
+    loss: float
+    passes: bool
+    verified: bool | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """A variant in the bundle, measured on the verifying pictures as the saved file, by its engine.
+
+    accuracy: with its 95 % interval. drop: float's accuracy less its own, 0–1; drop_interval: its 90 % interval.
+    agreement: share of pictures answered like the float model. certified: the interval lies within the limit;
+    needs: otherwise how many pictures would decide it, None where certified. p50_ms: median of a picture at
+    batch 1 on this machine.
+    """
+
+    name: str
+    size_bytes: int
+    n: int
+    accuracy: Figure
+    balanced_accuracy: float | None
+    drop: float
+    drop_interval: Interval
+    agreement: float
+    certified: bool
+    needs: int | None
+    p50_ms: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An export from end to end.
+
+    bundle_id: SHA-256 of the manifest. parity: the largest absolute difference of logits between torch and each
+    float file's engine, and on how many pictures. max_drop: the limit of the int8 contract, 0–1. left_out:
+    variants that are not in the bundle, and why.
+    """
+
+    name: str
+    bundle_id: str
+    max_drop: float
+    parity: dict[str, float]
+    parity_pictures: int
+    rungs: tuple[RungRow, ...]
+    variants: tuple[VariantRow, ...]
+    left_out: dict[str, str]
+    seconds: float

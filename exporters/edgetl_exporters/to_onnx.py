@@ -1,0 +1,112 @@
+"""torch → ONNX, once: the one topology that every variant is made from. The only file here that imports torch.
+
+The graph takes pixels and gives probabilities, so that no app needs a second description:
+
+    images         uint8 (N, size, size, 3) RGB
+    logits         float32 (N, classes), before the temperature
+    probabilities  float32 (N, classes): softmax, or for several labels sigmoid, of logits / temperature
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import onnx
+import onnxslim
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from edgetl_exporters.graph import tidied
+from edgetl_exporters.model import Floats, Model, Pixels
+from edgetl_runtime.pictures import Task
+
+OPSET = 20
+
+
+class _Graph(nn.Module):
+    """Pixels to logits and probabilities around a module of normalised pictures."""
+
+    mean: Tensor
+    scale: Tensor
+    temperature: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.module = model.module
+        self.task: Task = model.task
+        mean, std = torch.tensor(model.mean), torch.tensor(model.std)
+        self.register_buffer("mean", (255 * mean).reshape(1, 3, 1, 1))
+        self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
+        self.register_buffer("temperature", torch.tensor(model.temperature))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise, run, and turn logits into probabilities."""
+        x = (images.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+        logits = self.module(x)
+        scaled = logits / self.temperature
+        return logits, scaled.sigmoid() if self.task == "multi_label" else scaled.softmax(dim=1)
+
+
+def to_onnx(model: Model, path: Path) -> None:
+    """Write the model as one ONNX file with a dynamic batch; equal models give equal bytes."""
+    graph, size = _Graph(model).eval(), model.preprocess.size
+    # Two pictures, since a batch of one would be taken for a constant.
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    with _quiet(), torch.no_grad():
+        exported = torch.export.export(graph, (example,), dynamic_shapes={"images": {0: Dim("N")}})
+        program = torch.onnx.export(
+            _pool_by_mean(exported),
+            dynamo=True,
+            external_data=False,
+            input_names=["images"],
+            output_names=["logits", "probabilities"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+        assert program is not None
+        slim = onnxslim.slim(program.model_proto)
+    onnx.save(tidied(slim), path)
+
+
+def torch_logits(model: Model, pixels: Pixels, batch: int = 16) -> Floats:
+    """Return what the trained module itself answers, (n, classes): the reference of the parity check.
+
+    It normalises as training does, not through the exported graph, so that a mistake there shows.
+    """
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (model.mean, model.std))
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(pixels), batch):
+            x = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).float() / 255
+            parts.append(model.module((x - mean) / std))
+    logits: Floats = torch.cat(parts).numpy()
+    return logits
+
+
+def _pool_by_mean(program: ExportedProgram) -> ExportedProgram:
+    """Write pooling to one pixel as a mean: the exporter's own form of it gathers, which no engine quantizes."""
+    aten = torch.ops.aten
+    for node in program.graph_module.graph.find_nodes(
+        op="call_function", target=aten.adaptive_avg_pool2d.default
+    ):
+        if set(node.args[1]) == {1}:
+            node.target, node.args = aten.mean.dim, (node.args[0], [2, 3], True)
+    program.graph_module.recompile()
+    return program
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress, its warnings about itself and its log away from the user."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,147 @@
+"""The variants that an export can write, as a table, and their measured facts on the way into a bundle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from edgetl_exporters.contract import Comparison
+from edgetl_exporters.measure import Judged, Measured, agreeing
+from edgetl_exporters.model import Floats
+from edgetl_exporters.report import VariantRow
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Precision, Variant
+from edgetl_runtime.manifest import Head as HeadKind
+
+VariantName = Literal["openvino-int8", "onnx-int8", "openvino-fp16", "openvino-fp32", "onnx-fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all variants of a name have in common.
+
+    stem: of its files. floor: the least tolerance, as a share of the range of the float model's logits.
+    """
+
+    engine: EngineName
+    precision: Precision
+    stem: str
+    floor: float
+
+
+# In order of preference on a device: fastest first.
+KINDS: Mapping[VariantName, Kind] = {
+    "openvino-int8": Kind("openvino", "int8", "model.int8", 0.02),
+    "onnx-int8": Kind("onnxruntime", "int8", "model.int8", 0.02),
+    "openvino-fp16": Kind("openvino", "fp16", "model.fp16", 0.002),
+    "openvino-fp32": Kind("openvino", "fp32", "model.fp32", 0.001),
+    "onnx-fp32": Kind("onnxruntime", "fp32", "model", 0.001),
+}
+DEFAULT: tuple[VariantName, ...] = ("openvino-int8", "onnx-int8", "openvino-fp16", "onnx-fp32")
+
+_MARGIN = 4.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A variant's saved file, measured on the verifying pictures.
+
+    rung: of the int8 ladder, None for a float variant. cases: its logits (cases, classes) on the reference
+    cases. tolerance: see `tolerance`.
+    """
+
+    name: VariantName
+    file: Path
+    head: HeadKind
+    temperature: float
+    measured: Measured
+    judged: Judged
+    comparison: Comparison
+    cases: Floats
+    tolerance: float
+    rung: str | None = None
+
+    def sources(self) -> dict[str, Path]:
+        """Return where its files lie, by their paths in the bundle; an IR has its weights beside it."""
+        files = [self.file] if self.file.suffix == ".onnx" else [self.file, self.file.with_suffix(".bin")]
+        return {f"models/{KINDS[self.name].stem}{file.suffix}": file for file in files}
+
+    def variant(self, reference: Judged) -> Variant:
+        """Return its entry in the manifest; `reference` is the float model on the same pictures."""
+        kind, paths = KINDS[self.name], tuple(self.sources())
+        return Variant(
+            name=self.name,
+            engine=kind.engine,
+            precision=kind.precision,
+            execution="f32",
+            model=paths[0],
+            files=paths,
+            head=self.head,
+            temperature=self.temperature,
+            tolerance=self.tolerance,
+            contract=self._contract(reference),
+        )
+
+    def row(self, reference: Judged, size_bytes: int) -> VariantRow:
+        """Return its line in the report."""
+        return VariantRow(
+            name=self.name,
+            size_bytes=size_bytes,
+            n=self.comparison.n,
+            accuracy=self.judged.accuracy,
+            balanced_accuracy=self.judged.balanced_accuracy,
+            drop=self.comparison.drop,
+            drop_interval=self.comparison.interval,
+            agreement=float(agreeing(reference, self.judged).mean()),
+            certified=self.comparison.certified,
+            needs=self.comparison.needs,
+            p50_ms=self.measured.p50_ms,
+            tolerance=self.tolerance,
+        )
+
+    def _contract(self, reference: Judged) -> dict[str, Any]:
+        """Return the figures as JSON. No times: a bundle made twice must be the same bundle."""
+        found, compared = self.judged.accuracy, self.comparison
+        return {
+            "n": compared.n,
+            "accuracy": {"value": found.value, "low": found.low, "high": found.high},
+            "balanced_accuracy": self.judged.balanced_accuracy,
+            "drop": compared.drop,
+            "drop_interval_90": {"low": compared.interval.low, "high": compared.interval.high},
+            "limit": compared.limit,
+            "lost": compared.lost,
+            "gained": compared.gained,
+            "agreement": float(agreeing(reference, self.judged).mean()),
+            "certified": compared.certified,
+            "needs": compared.needs,
+            "rung": self.rung,
+        }
+
+
+def ordered(names: Sequence[str]) -> tuple[VariantName, ...]:
+    """Return the wanted variants in order of preference.
+
+    Raises:
+        InputError: one is unknown, or none is wanted.
+    """
+    known = get_args(VariantName)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise InputError(f"variants must be some of {', '.join(known)}, got {list(names)!r}.")
+    return tuple(name for name in KINDS if name in names)
+
+
+def tolerance(name: VariantName, own: Floats, other: Floats, logits: Floats) -> float:
+    """Return how far a device's logits may be from the reference: four times what two engines differ by.
+
+    Both engines run the same network on the reference cases, on this machine; for fp16, the second one runs
+    the fp32 weights, since a device may also compute in fp16. Another processor rounds in other places, which
+    four times the difference allows for. Where the engines happen to agree there is a floor: a share of the
+    range of the float model's logits on real pictures, `Kind.floor`.
+    """
+    measured = float(np.abs(own - other).max())
+    floor = KINDS[name].floor * float(np.ptp(logits))
+    # Rounded up to three digits, so that the manifest does not depend on the last bit.
+    return min(MAX_TOLERANCE, float(f"{1.005 * max(_MARGIN * measured, floor, 1e-6):.3g}"))

@@ -1,0 +1,109 @@
+"""Small pictures, networks and activations that show their own numbers."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from edgetl.backbones import Backbone, Native, Stage, state_id
+from edgetl.cache import Rows
+from edgetl.events import Epoch, Step, Watcher
+from edgetl_runtime.pictures import Picture
+
+COLOURS = {"red": 0, "green": 1, "blue": 2}
+
+
+def colour_picture(path: Path, colour: str, seed: int) -> Picture:
+    """Write a noisy square of 40 pixels in which one colour is the strongest."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 120, (40, 40, 3))
+    pixels[..., COLOURS[colour]] += rng.integers(30, 130)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path, format="PNG")
+    return Picture(path, hashlib.sha256(path.read_bytes()).hexdigest(), (colour,))
+
+
+def colour_folder(root: Path, count: int = 20, names: Mapping[str, str] | None = None) -> Path:
+    """Write `count` pictures of each colour; `names` may rename the classes."""
+    for number in range(count):
+        for colour, place in COLOURS.items():
+            folder = (names or {}).get(colour, colour)
+            colour_picture(root / folder / f"{number}.png", colour, 10 * number + place)
+    return root
+
+
+def colour_csv(root: Path, count: int = 20) -> Path:
+    """Write pictures and a CSV in which each has its colour, `coloured`, and every third `third` as well."""
+    colour_folder(root, count)
+    rows = [
+        f"{colour}/{number}.png,{colour}|coloured{'|third' if number % 3 == 0 else ''}"
+        for number in range(count)
+        for colour in COLOURS
+    ]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
+    return root / "labels.csv"
+
+
+def tiny_backbone(seed: int = 0, width: int = 8) -> Backbone:
+    """Make four stages: convolutions with BatchNorm that has seen numbers, then pooling."""
+    torch.manual_seed(seed)
+    channels = (3, 4, 6, 8, width)
+    convolutions = [_convolution(a, b) for a, b in pairwise(channels)]
+    convolutions[-1] = nn.Sequential(convolutions[-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    stages = tuple(Stage(f"stage{number}", module) for number, module in enumerate(convolutions))
+    trunk = nn.Sequential(*convolutions)
+    see_numbers(trunk, torch.randn(16, 3, 32, 32))
+    native = Native(32, 1.0, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
+    return Backbone("tiny", "lite", stages, width, native, "MIT", None, state_id(trunk.state_dict()))
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Module:
+    layers = (nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def see_numbers(module: nn.Module, images: torch.Tensor) -> None:
+    """Let BatchNorm measure its inputs, so that random layers give outputs that vary."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        module.train()(images)
+    module.eval()
+
+
+def rows_of(array: NDArray[np.float32]) -> Rows:
+    """Make rows in memory, in the precision of the cache."""
+    return Rows(array.astype(np.float16), np.arange(len(array)))
+
+
+class Diary(Watcher):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.notes: list[str] = []
+        self.epochs: list[tuple[str, int]] = []
+        self.steps: list[Step] = []
+        self.told: list[tuple[int, int]] = []
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def progress(self, done: int, total: int) -> None:
+        self.told.append((done, total))
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        self.epochs.append((step, epoch.number))
+
+    def step(self, step: Step) -> None:
+        self.steps.append(step)

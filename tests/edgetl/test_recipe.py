@@ -1,0 +1,173 @@
+"""Recipes: what they refuse, in words, and how a TOML file becomes one."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl.cli.settings import parse_steps, resolve_recipe
+from edgetl.recipe import Recipe, check_keys, read_recipe
+from edgetl_runtime.errors import InputError
+
+FIELDS = [field.name for field in fields(Recipe)]
+WHOLE = ("size", "epochs", "batch_size", "seed")
+DERIVED = ("size", "crop", "unfreeze", "epochs")
+# What a TOML file or a caller may give for any field, and no field takes.
+NONSENSE = [True, "seven", (0.5,), [1], {"a": 1}, b"x", float("nan"), float("inf"), -1, 10**400]
+EDGES = [
+    ("size", 32, 1024),
+    ("crop", 0.1, 1.0),
+    ("epochs", 1, 1000),
+    ("batch_size", 2, 4096),
+    ("learning_rate", 1e-7, 10.0),
+    ("decay", 1.0, 100.0),
+    ("weight_decay", 0.0, 1.0),
+    ("label_smoothing", 0.0, 0.9),
+    ("warmup", 0.0, 0.9),
+    ("ema", 0.0, 0.99999),
+    ("time_budget_s", 1.0, 1e7),
+    ("seed", 0, 2**31 - 1),
+]
+
+
+def recipe(name: str, value: Any) -> Recipe:
+    return Recipe(**{name: value})
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_defaults_hold() -> None:
+    assert Recipe().to_json()["backbone"] == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: repr(value)[:12])
+def test_nonsense_is_refused_by_name_in_every_field(name: str, value: Any) -> None:
+    if value == "seven" and name in ("backbone", "weights"):
+        assert getattr(recipe(name, value), name) == "seven"
+        return
+    with pytest.raises(InputError, match=rf"^Recipe\.{name} must be "):
+        recipe(name, value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_none_is_only_for_what_can_be_derived(name: str) -> None:
+    if name in DERIVED:
+        assert getattr(recipe(name, None), name) is None
+    else:
+        with pytest.raises(InputError, match=rf"^Recipe\.{name} must be .*got None"):
+            recipe(name, None)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), EDGES)
+def test_a_range_includes_its_ends_and_nothing_beyond(name: str, low: float, high: float) -> None:
+    step = 1 if name in WHOLE else 1e-9 * max(1, high)
+    assert (getattr(recipe(name, low), name), getattr(recipe(name, high), name)) == (low, high)
+    for value in (low - step, high + step):
+        with pytest.raises(InputError, match=rf"Recipe\.{name} must be a (whole )?number in \["):
+            recipe(name, value)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_fraction_is_refused_where_a_whole_number_is_wanted(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^Recipe\.{name} must be a whole number in .*, got 64\.0\.$"):
+        recipe(name, 64.0)
+
+
+@pytest.mark.parametrize("name", ["crop", "learning_rate", "decay", "weight_decay", "time_budget_s"])
+def test_a_whole_number_is_taken_where_a_fraction_is_wanted(name: str) -> None:
+    assert getattr(recipe(name, 1), name) == 1
+
+
+def test_a_range_is_written_out() -> None:
+    with pytest.raises(
+        InputError, match=r"^Recipe\.seed must be a whole number in \[0, 2147483647\], got -3\.$"
+    ):
+        Recipe(seed=-3)
+
+
+@pytest.mark.parametrize("steps", [(2, 2), (3, 1), (0,), (0, 1), (-1,), (1.0,), (True,), 2, "2,3", ((1,),)])
+def test_steps_that_do_not_rise_from_one_are_refused(steps: Any) -> None:
+    with pytest.raises(InputError, match=r"^Recipe\.unfreeze must be rising whole numbers from 1, such as"):
+        Recipe(unfreeze=steps)
+
+
+def test_no_steps_keep_the_head_alone() -> None:
+    assert Recipe(unfreeze=()).unfreeze == ()
+
+
+def test_unknown_keys_are_refused_and_the_known_ones_listed() -> None:
+    with pytest.raises(InputError) as caught:
+        check_keys({"size": 64, "sise": 64, "lr": 1}, "my.toml")
+    assert str(caught.value) == f"my.toml has unknown keys ['lr', 'sise']; a recipe has {', '.join(FIELDS)}."
+
+
+def test_a_file_gives_every_field(tmp_path: Path) -> None:
+    given = Recipe(
+        "timm/resnet18",
+        "none",
+        96,
+        0.9,
+        "flips",
+        (1, 3),
+        4,
+        16,
+        1e-3,
+        2.0,
+        0.1,
+        0.0,
+        0.2,
+        0.5,
+        "none",
+        60.0,
+        7,
+    )
+    lines = []
+    for name, value in given.to_json().items():
+        lines.append(f"{name} = {list(value) if isinstance(value, tuple) else repr(value)}")
+    assert resolve_recipe(write(tmp_path / "r.toml", "\n".join(lines)), {}) == given
+    assert all(getattr(given, name) != getattr(Recipe(), name) for name in FIELDS)
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.toml", "size = 96\nseed = 3\nunfreeze = []\n")
+    found = resolve_recipe(path, {"seed": 4, "size": None, "epochs": None})
+    assert found == Recipe(size=96, seed=4, unfreeze=())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["size = ", "size = 1\nsize = 2", "a = " + "[" * 5000, f"seed = {'9' * 5000}", "[recipe]\nsize = 64"],
+    ids=["half", "twice", "deep", "long", "table"],
+)
+def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"r\.toml"):
+        read_recipe(write(tmp_path / "r.toml", text))
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"backbone = '\xe4'")
+    for name in ("missing.toml", "latin.toml", "."):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_recipe(tmp_path / name)
+
+
+@pytest.mark.parametrize("line", ["size = 1979-05-27", "views = 3", "unfreeze = [[1]]", "unfreeze = ['1']"])
+def test_a_type_that_only_toml_has_is_refused(line: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"^Recipe\.{line.split()[0]} must be "):
+        resolve_recipe(write(tmp_path / "r.toml", line), {})
+
+
+@pytest.mark.parametrize(("text", "steps"), [("2,3,9", (2, 3, 9)), (" 4 ", (4,)), ("0", ())])
+def test_a_flag_lists_steps(text: str, steps: tuple[int, ...]) -> None:
+    assert parse_steps(text) == steps
+
+
+@pytest.mark.parametrize("text", ["", "2,", "two", "1.5"])
+def test_a_flag_that_lists_no_numbers_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--unfreeze must be whole numbers such as 2,3,9"):
+        parse_steps(text)
