@@ -36,7 +36,7 @@ demo: $(VENV)/.ready  ## do the whole job on 2,624 photographs of solar cells: t
 	$(BIN)/edgetl demo
 
 bench: $(VENV)/.ready  ## measure what README.md and docs/ claim, on this machine
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 wheels: $(VENV)/.ready  ## build both distributions into dist/ and check what is in them
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""What int8 buys and costs on this machine: time beside f32 and bf16, accuracy by quantizer, plain and as shipped."""
+"""What int8 buys and costs here: time beside f32 and bf16, accuracy by quantizer, plain and as shipped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,18 @@ from edgetl.dataset import load_dataset
 from edgetl.run import read_run
 from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.measure import judge, run_file
+from edgetl_exporters.model import Labelled
 from edgetl_exporters.to_int8 import quantize
 from edgetl_runtime import Bundle
 from edgetl_runtime.engines import load_engine
+from edgetl_runtime.manifest import Execution
 
 _ROUNDS = 300
+_VARIANTS: dict[str, tuple[str, Execution]] = {
+    "f32": ("openvino-fp16", "f32"),
+    "bf16": ("openvino-fp16", "bf16"),
+    "int8": ("openvino-int8", "f32"),
+}
 _CALIBRATION = 300
 
 
@@ -53,7 +60,7 @@ def measure_plain(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
     run, dataset = read_run(run_folder), load_dataset(csv)
     train, test = (_pixels(run.preprocess, split) for split in (dataset.train, dataset.test))
     targets = dataset.targets(dataset.test)
-    images = calibration_pictures(train, dataset.targets(dataset.train), _CALIBRATION)
+    images = calibration_pictures(Labelled(train, dataset.targets(dataset.train)), _CALIBRATION)
     found: dict[str, Any] = {}
     with Bundle.open(bundle) as opened, TemporaryDirectory() as folder:
         source = opened.path(opened.manifest.variant("onnx-fp32").model)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from edgetl.dataset import load_dataset
 from edgetl.run import read_module, read_run
-from edgetl_runtime import Session
+from edgetl_exporters.measure import run_file
+from edgetl_exporters.to_openvino import to_openvino
+from edgetl_runtime import Bundle
 
 
 def measure(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
@@ -20,9 +23,11 @@ def measure(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
     with ThreadPoolExecutor(2) as pool:
         pixels = np.stack(list(pool.map(run.preprocess, [one.path for one in pictures])))
     logits = {"torch": _torch_logits(run_folder, pixels)}
-    for variant in ("onnx-fp32", "openvino-fp32"):
-        with Session.open(bundle, variant=variant) as session:
-            logits[variant] = session.infer(pixels)[0]
+    with Bundle.open(bundle) as opened, TemporaryDirectory() as folder:
+        onnx, ir = opened.path(opened.manifest.variant("onnx-fp32").model), Path(folder) / "model.xml"
+        to_openvino(onnx, ir, half=False)
+        logits["onnx-fp32"] = run_file(onnx, "onnxruntime", pixels).logits
+        logits["openvino-fp32"] = run_file(ir, "openvino", pixels).logits
     reference = logits.pop("torch")
     return {
         name: {

@@ -1,4 +1,4 @@
-"""Measure every claim of the README on the demo's run and bundle: `make bench` (runs the demo when it has not).
+"""Measure every claim of the README on the demo's run and bundle: `make bench`. Runs the demo if need be.
 
 Prints each figure beside its target and writes all of them to benchmarks/results/latest.json.
 """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl import head as heads
-from edgetl.dataset import Dataset, load_dataset
+from edgetl.dataset import Dataset, split_dataset
 from edgetl.events import Watcher
 from edgetl.roles import halves
 from edgetl.run import SPLITS, Run, read_module, read_run
@@ -25,7 +25,7 @@ from edgetl_exporters.model import ExportData, Labelled, Model
 from edgetl_exporters.pack import refuse_existing
 from edgetl_exporters.report import Report
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.pictures import Picture
+from edgetl_runtime.pictures import Picture, index
 
 # More pictures hardly move a head on frozen int8 features, and each costs two milliseconds or more.
 MOST_TRAINING_PICTURES = 4_000
@@ -58,9 +58,7 @@ def export_run(
     watcher.phase("pictures")
     dataset = _dataset(run, run_folder, data, watcher)
     module = read_module(run_folder)
-    model = Model(
-        run.name, module, run.task, run.classes, run.preprocess, run.mean, run.std, run.temperature
-    )
+    model = Model(run.name, module, run.task, run.classes, run.preprocess, run.mean, run.std, run.temperature)
     rules, weights = TASKS[run.task], _weights(run, dataset)
 
     def solve_head(
@@ -89,7 +87,8 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
     source = data or (recorded if recorded.exists() else Path(run.dataset["path"]))
     again = "Give the pictures it was trained on: edgetl export RUN --data PATH, or train again."
     try:
-        dataset = load_dataset(source, progress=watcher.progress)
+        # The run's own list holds readable pictures only, so that hashes are enough.
+        dataset = split_dataset(index(source, check=source != recorded, progress=watcher.progress))
     except InputError as error:
         raise InputError(f"The pictures of the run {run.name!r} cannot be used: {error} {again}") from error
     counts = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
@@ -116,7 +115,9 @@ def _export_data(run: Run, dataset: Dataset, watcher: Watcher) -> ExportData:
             [one.sha256 for one in train], [one.labels for one in train], MOST_TRAINING_PICTURES
         )
         train = tuple(train[place] for place in places)
-        watcher.note(f"{len(train):,} of {len(dataset.train):,} training pictures calibrate and solve the head.")
+        watcher.note(
+            f"{len(train):,} of {len(dataset.train):,} training pictures calibrate and solve the head."
+        )
     choose, verify = halves(dataset.val)
     return ExportData(*(_decode(run, dataset, pictures) for pictures in (train, choose, verify)))
 
@@ -136,6 +137,8 @@ def _provenance(run: Run) -> dict[str, Any]:
         "backbone": run.backbone,
         "licence": run.licence,
         "dataset": {"fingerprint": run.dataset["fingerprint"], "counts": dict(run.dataset["counts"])},
-        "recipe": {name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()},
+        "recipe": {
+            name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()
+        },
         "versions": dict(run.environment.get("versions", {})),
     }

@@ -134,6 +134,11 @@ def take_step(job: Job, activations: AllActivations, best: Best, count: int, fol
     return _record(name, size, begun, result.score, (verdict.keep, verdict.reason), result.epochs)
 
 
+def derive_epochs(pictures: int) -> int:
+    """Derive the epochs of a step from the number of training pictures."""
+    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_PICTURES_PER_STEP / pictures)))
+
+
 def tail_from(backbone: Backbone, cut: int, head: nn.Linear) -> nn.Sequential:
     """Join the stages from number `cut` on and the head."""
     modules = [(stage.name, stage.module) for stage in backbone.stages[cut:]]
@@ -166,8 +171,7 @@ def _epochs(job: Job, cut: int, slot: Slot, key: str) -> int:
     record = _read_json(settled)
     if record.get("key") == key:
         return int(record["epochs"])
-    by_size = round(_PICTURES_PER_STEP / len(job.dataset.train))
-    wanted = job.recipe.epochs or min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, by_size))
+    wanted = job.recipe.epochs or derive_epochs(len(job.dataset.train))
     epochs = min(wanted, int(job.seconds_left() / _epoch_seconds(job, cut)))
     if epochs < _fewest_epochs(job):
         return 0

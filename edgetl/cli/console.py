@@ -128,6 +128,10 @@ def render_report(report: "Report", out: Path) -> str:
         for row in report.variants
     ]
     judged = report.rungs[0].n if report.rungs else 0
+    parity = (
+        f"Float files and torch differ by {max(report.parity.values()):.1e} in a logit, at most, "
+        f"on {report.parity_pictures} pictures."
+    )
     limit = f"at most {100 * report.max_drop:g} points of accuracy lost"
     return "\n".join(
         [
@@ -136,8 +140,7 @@ def render_report(report: "Report", out: Path) -> str:
             f"Variants on the {report.variants[0].n:,} verifying pictures, percent; contract: {limit}:",
             table(("variant", "accuracy", "95 % interval", "drop", "contract", "p50 ms", "MB"), variants),
             *(f"Left out: {name}: {reason}" for name, reason in report.left_out.items()),
-            f"float files and torch: largest difference of logits {max(report.parity.values()):.1e} "
-            f"on {report.parity_pictures} pictures",
+            parity,
             f"Next: edgetl validate {out} DATA --out receipt.json",
         ]
     )

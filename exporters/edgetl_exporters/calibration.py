@@ -19,7 +19,7 @@ def calibration_pictures(train: Labelled, count: int) -> Pixels:
 
 
 def balanced(keys: Sequence[str], groups: Sequence[Hashable], count: int) -> list[int]:
-    """Return the rising places of at most `count` items, taken in turns from the groups in the order of keys."""
+    """Return the rising places of at most `count` items, taken from the groups in turns, by their keys."""
     members: defaultdict[Hashable, list[int]] = defaultdict(list)
     for place in sorted(range(len(keys)), key=lambda place: keys[place]):
         members[groups[place]].append(place)

@@ -20,8 +20,8 @@ class Comparison:
     """A candidate beside the float model on n pictures.
 
     lost: pictures that only the float model gets right; gained: those that only the candidate does. drop: of
-    the accuracy, 0–1, negative for a gain; interval: 90 %, Tango's. against: what speaks against the candidate,
-    empty when it passes. needs: how many pictures would certify it; None where it is certified.
+    the accuracy, 0–1, negative for a gain; interval: 90 %, Tango's. against: what speaks against it, empty
+    when it passes. needs: how many pictures would certify it; None where it is certified.
     """
 
     n: int
@@ -76,5 +76,5 @@ def _least_balanced_drop(reference: Judged, candidate: Judged) -> float:
 
 
 def _needs(discordant: int, n: int, drop: float, limit: float) -> int:
-    """Return how many pictures would certify it at the drop that was seen, or at none where that is too much."""
+    """Return how many pictures would certify it at the drop that was seen, or at none above the limit."""
     return pictures_needed(discordant / n, limit, drop if drop < limit else 0.0, _ALPHA)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgetl_exporters.contract import compare
-from edgetl_exporters.ladder import Climb, Ladder, Quantize, climb
+from edgetl_exporters.ladder import Climb, Ladder, Quantize, Taken, climb
 from edgetl_exporters.measure import Judged, judge, run_file
 from edgetl_exporters.model import (
     ExportData,
@@ -21,19 +21,21 @@ from edgetl_exporters.model import (
     Labelled,
     Model,
     OnMiss,
+    Pixels,
     Provenance,
     TemperatureFitter,
     Watcher,
 )
 from edgetl_exporters.pack import PackedVariant, pack, refuse_existing
 from edgetl_exporters.parity import PICTURES, check_parity
-from edgetl_exporters.reference import ReferenceCase, reference_cases
+from edgetl_exporters.reference import reference_cases
 from edgetl_exporters.report import Report
 from edgetl_exporters.to_int8 import quantize as quantize_file
 from edgetl_exporters.to_onnx import to_onnx, torch_logits
 from edgetl_exporters.to_openvino import to_openvino
 from edgetl_exporters.variants import DEFAULT, KINDS, Made, VariantName, ordered, tolerance
 from edgetl_runtime.errors import ContractError
+from edgetl_runtime.manifest import EngineName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,15 +109,17 @@ def export(
             )
         left_out = _missed(ladder, wanted, max_drop, on_miss, watcher)
         watcher.phase("measure and pack")
-        cases = reference_cases(model.preprocess)
+        cases, taken = reference_cases(model.preprocess), ladder.taken if ladder else None
         made = [
-            _make(name, model, data.verify, float_model, ladder, (cases, max_drop))
+            _make_int8(name, taken)
+            if taken is not None and KINDS[name].precision == "int8"
+            else _make_float(name, model, float_model, data.verify, max_drop)
             for name in wanted
             if name not in left_out
         ]
         _refuse_missed(made)
-        reference = float_model.judged[1]
-        packed = [PackedVariant(one.variant(reference), one.sources(), one.cases) for one in made]
+        pixels = np.stack([case.pixels for case in cases])
+        packed = [_pack_one(one, float_model, taken, pixels) for one in made]
         manifest = pack(model, packed, cases, out, provenance)
     return Report(
         name=model.name,
@@ -124,7 +128,7 @@ def export(
         parity=parity,
         parity_pictures=pictures,
         rungs=ladder.rows if ladder else (),
-        variants=tuple(one.row(reference, manifest.size_bytes(manifest.variant(one.name))) for one in made),
+        variants=tuple(one.row(float_model.judged[1], manifest) for one in made),
         left_out=left_out,
         seconds=time.monotonic() - begun,
     )
@@ -170,7 +174,7 @@ def _missed(
         return {}
     tried = "; ".join(f"{row.rung}: {row.outcome}" for row in ladder.rows)
     reason = f"int8 misses its limit of {100 * max_drop:g} points on the verifying pictures: {tried}"
-    missed = {name: reason for name in wanted if KINDS[name].precision == "int8"}
+    missed: dict[str, str] = {name: reason for name in wanted if KINDS[name].precision == "int8"}
     if on_miss == "fail" or len(missed) == len(wanted):
         raise ContractError(
             f"{reason}. Nothing was written. Add training pictures, allow more with --max-drop, or export "
@@ -180,32 +184,43 @@ def _missed(
     return missed
 
 
-def _make(
-    name: VariantName,
-    model: Model,
-    verify: Labelled,
-    files: _Float,
-    ladder: Ladder | None,
-    terms: tuple[Sequence[ReferenceCase], float],
-) -> Made:
-    """Measure a variant's file on the verifying pictures, and on the reference cases beside another engine."""
-    cases, max_drop = terms
-    kind, pixels = KINDS[name], np.stack([case.pixels for case in cases])
-    if kind.precision == "int8" and ladder is not None and ladder.taken is not None:
-        taken, verified = ladder.taken, ladder.files[kind.engine]
-        file, rest = verified.file, (verified.measured, verified.judged, verified.comparison)
-        head, temperature, rung = taken.head, taken.temperature, taken.rung
-        others = [(one.file, engine) for engine, one in ladder.files.items() if engine != kind.engine]
+def _make_float(name: VariantName, model: Model, files: _Float, verify: Labelled, limit: float) -> Made:
+    """Measure a float file on the verifying pictures."""
+    kind = KINDS[name]
+    file = files.onnx if kind.engine == "onnxruntime" else getattr(files, kind.precision)
+    measured = run_file(file, kind.engine, verify.pixels)
+    judged = judge(model.task, measured.logits, verify.targets, model.temperature)
+    comparison = compare(files.judged[1], judged, limit)
+    return Made(name, file, "float", model.temperature, measured, judged, comparison)
+
+
+def _make_int8(name: VariantName, taken: Taken) -> Made:
+    """Collect what the ladder has measured of the candidate's file in the variant's engine."""
+    found, candidate = taken.files[KINDS[name].engine], taken.candidate
+    return Made(
+        name,
+        found.file,
+        candidate.head,
+        candidate.temperature,
+        found.measured,
+        found.judged,
+        found.comparison,
+        rung=candidate.rung,
+    )
+
+
+def _pack_one(one: Made, files: _Float, taken: Taken | None, pixels: Pixels) -> PackedVariant:
+    """Run the reference cases (cases, size, size, 3) in the variant's engine and in the other one."""
+    kind = KINDS[one.name]
+    other: EngineName = "onnxruntime" if kind.engine == "openvino" else "openvino"
+    if kind.precision == "int8" and taken is not None:
+        beside = taken.files[other].file
     else:
-        file = {"fp32": files.fp32, "fp16": files.fp16}[kind.precision] if kind.engine == "openvino" else files.onnx
-        measured = run_file(file, kind.engine, verify.pixels)
-        judged = judge(model.task, measured.logits, verify.targets, model.temperature)
-        rest = (measured, judged, compare(files.judged[1], judged, max_drop))
-        head, temperature, rung = "float", model.temperature, None
-        others = [(files.onnx, "onnxruntime") if kind.engine == "openvino" else (files.fp32, "openvino")]
-    own = run_file(file, kind.engine, pixels).logits
-    other = run_file(others[0][0], others[0][1], pixels).logits
-    return Made(name, file, head, temperature, *rest, own, tolerance(name, own, other, files.logits), rung)
+        beside = files.onnx if other == "onnxruntime" else files.fp32
+    own = run_file(one.file, kind.engine, pixels).logits
+    apart = own - run_file(beside, other, pixels).logits
+    variant = one.variant(files.judged[1], tolerance(one.name, apart, files.logits))
+    return PackedVariant(variant, one.sources(), own)
 
 
 def _refuse_missed(made: Sequence[Made]) -> None:

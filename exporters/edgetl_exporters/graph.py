@@ -3,7 +3,7 @@
 Knows the ONNX format and nothing about engines. Functions return changed copies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +35,10 @@ class Classifier:
 def tidied(model: ModelProto) -> ModelProto:
     """Return a copy in the form that engines and quantizers know best, without what does not compute.
 
-    The batch is named N; means over pixels become poolings, which quantizers know; documentation, metadata and
-    the paths of source files are removed.
+    The batch is named N; means over pixels become poolings, which quantizers know; documentation, metadata
+    and the paths of source files are removed.
     """
-    tidy = _copy(model)
+    tidy = copied(model)
     tidy.doc_string, tidy.producer_name, tidy.producer_version = "", "edgetl", ""
     del tidy.metadata_props[:]
     graph = tidy.graph
@@ -101,29 +101,25 @@ def pooling_nodes(model: ModelProto) -> list[str]:
 def read_head(model: ModelProto) -> tuple[Floats, Floats]:
     """Return weight, (classes, width), and bias, (classes,), of the classifier."""
     found = find_classifier(model)
-    weight, bias = (_array(model.graph, name) for name in (found.weight, found.bias))
+    weight, bias = (array(model.graph, name) for name in (found.weight, found.bias))
     return np.ascontiguousarray(weight if found.transposed else weight.T), bias
 
 
 def with_head(model: ModelProto, weight: Floats, bias: Floats) -> ModelProto:
     """Return a copy with another head: weight, (classes, width), and bias, (classes,)."""
-    found, changed = find_classifier(model), _copy(model)
-    _set(changed.graph, found.weight, weight if found.transposed else weight.T)
-    _set(changed.graph, found.bias, bias)
-    return changed
+    found = find_classifier(model)
+    return replaced(model, {found.weight: weight if found.transposed else weight.T, found.bias: bias})
 
 
 def read_temperature(model: ModelProto) -> float:
     """Return what the logits are divided by."""
-    return float(_array(model.graph, _temperature(model.graph)).reshape(()))
+    return float(array(model.graph, _temperature(model.graph)).reshape(()))
 
 
 def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
     """Return a copy with another temperature."""
-    changed = _copy(model)
-    name = _temperature(changed.graph)
-    _set(changed.graph, name, np.full(_array(changed.graph, name).shape, temperature, np.float32))
-    return changed
+    name = _temperature(model.graph)
+    return replaced(model, {name: np.full(array(model.graph, name).shape, temperature, np.float32)})
 
 
 def features_only(model: ModelProto) -> ModelProto:
@@ -132,18 +128,47 @@ def features_only(model: ModelProto) -> ModelProto:
     So it runs in the runtime's engines like any other graph; its probabilities are the features once more.
     """
     width, source = read_head(model)[0].shape[1], find_classifier(model).features
-    dropped = {*find_classifier(model).nodes, *(node.name for node in _downstream(model.graph, LOGITS))}
-    changed = _copy(model)
-    graph = changed.graph
-    kept = [node for node in graph.node if node.name not in dropped]
-    del graph.node[:], graph.output[:]
-    graph.node.extend(kept)
+    changed = ended(model)
     for name in (LOGITS, PROBABILITIES):
-        graph.node.append(helper.make_node("Identity", [source], [name], name=name))
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
-    del graph.value_info[:]
-    _drop_unused(graph)
+        changed.graph.node.append(helper.make_node("Identity", [source], [name], name=name))
+        changed.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
     return changed
+
+
+def ended(model: ModelProto) -> ModelProto:
+    """Return a copy without outputs, its classifier and what follows it, for other outputs to be added."""
+    dropped = {*find_classifier(model).nodes, *(node.name for node in _downstream(model.graph, LOGITS))}
+    changed = copied(model)
+    kept = [node for node in changed.graph.node if node.name not in dropped]
+    del changed.graph.node[:], changed.graph.output[:], changed.graph.value_info[:]
+    changed.graph.node.extend(kept)
+    _drop_unused(changed.graph)
+    return changed
+
+
+def array(graph: GraphProto, name: str) -> Floats:
+    """Return the values of an initializer."""
+    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+    values: Floats = numpy_helper.to_array(tensor)
+    return values
+
+
+def replaced(model: ModelProto, values: Mapping[str, Floats]) -> ModelProto:
+    """Return a copy with other values in initializers, of the same shapes."""
+    changed = copied(model)
+    for name, new in values.items():
+        tensor = next(tensor for tensor in changed.graph.initializer if tensor.name == name)
+        if new.shape != (want := tuple(tensor.dims)):
+            raise ContractError(f"The graph's {name!r} must have the shape {want}, got {new.shape}.")
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(new, np.float32), name))
+    return changed
+
+
+def copied(model: ModelProto) -> ModelProto:
+    """Return a copy."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def _is_mean_over_pixels(graph: GraphProto, node: NodeProto) -> bool:
@@ -185,25 +210,3 @@ def _downstream(graph: GraphProto, tensor: str) -> Iterator[NodeProto]:
         yield node
         for output in node.output:
             yield from _downstream(graph, output)
-
-
-def _array(graph: GraphProto, name: str) -> Floats:
-    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
-    array: Floats = numpy_helper.to_array(tensor)
-    return array
-
-
-def _set(graph: GraphProto, name: str, values: Floats) -> None:
-    """Overwrite an initializer by one of the same shape."""
-    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
-    want = tuple(tensor.dims)
-    if values.shape != want:
-        raise ContractError(f"The graph's {name!r} must have the shape {want}, got {values.shape}.")
-    array = np.ascontiguousarray(values, np.float32)
-    tensor.CopyFrom(numpy_helper.from_array(array, name))
-
-
-def _copy(model: ModelProto) -> ModelProto:
-    copied = ModelProto()
-    copied.CopyFrom(model)
-    return copied

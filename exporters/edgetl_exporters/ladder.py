@@ -23,6 +23,7 @@ from edgetl_exporters.graph import features_only, read_temperature, with_head, w
 from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
 from edgetl_exporters.model import ExportData, Floats, HeadSolver, Pixels, TemperatureFitter, Watcher
 from edgetl_exporters.report import RungRow
+from edgetl_exporters.rounding import means_graph, rounded
 from edgetl_exporters.to_int8 import Quantizer
 from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.manifest import EngineName
@@ -33,6 +34,8 @@ from edgetl_runtime.statistics import wilson
 _ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 # Enough to keep a processor busy; single pictures would take twice as long.
 _BATCH = 16
+# Calibration pictures that give the mean inputs of layers; means need fewer than ranges.
+_MEANS_OF = 64
 
 
 class Quantize(Protocol):
@@ -87,12 +90,19 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """The candidate that kept the contract, with its file in each engine."""
+
+    candidate: Candidate
+    files: dict[EngineName, Verified]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ladder:
-    """What became of a climb; `taken` is None, and `files` empty, when every candidate misses."""
+    """What became of a climb; `taken` is None when every candidate misses."""
 
     rows: tuple[RungRow, ...]
-    taken: Candidate | None
-    files: dict[EngineName, Verified]
+    taken: Taken | None
 
 
 def climb(givens: Climb) -> Ladder:
@@ -110,20 +120,31 @@ def climb(givens: Climb) -> Ladder:
         against = sorted({clause for file in files.values() for clause in file.comparison.against})
         outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
         if not against:
-            return Ladder(_rows(givens, candidates, outcomes), candidate, files)
-    return Ladder(_rows(givens, candidates, outcomes), None, {})
+            return Ladder(_rows(givens, candidates, outcomes), Taken(candidate, files))
+    return Ladder(_rows(givens, candidates, outcomes), None)
 
 
 def _quantized(quantizer: Quantizer) -> Callable[[Climb, Sequence[Candidate], Path], None]:
     def rung(givens: Climb, candidates: Sequence[Candidate], out: Path) -> None:
         images = calibration_pictures(givens.data.train, givens.calibration)
-        givens.quantize(givens.source, out, quantizer=quantizer, images=images)
+        givens.quantize(_rounded(givens, images), out, quantizer=quantizer, images=images)
 
     return rung
 
 
+def _rounded(givens: Climb, images: Pixels) -> Path:
+    """Write the float file with its weights rounded so that errors cancel; both quantizers start from it."""
+    out = givens.folder / "rounded.onnx"
+    if not out.exists():
+        source, means = onnx.load(givens.source), givens.folder / "means.onnx"
+        onnx.save(means_graph(source), means)
+        found = run_file(_converted(means), "openvino", images[:_MEANS_OF], batch=_BATCH).logits
+        onnx.save(rounded(source, found), out)
+    return out
+
+
 def _resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> None:
-    """Solve the head again on the int8 features of the best file so far: it learns to read what int8 gives."""
+    """Solve the head again on the int8 features of the best file so far: it learns to read int8."""
     best = onnx.load(min(candidates, key=_preference).file)
     features = _features(givens, best, givens.data.train.pixels, givens.data.choose.pixels)
     train, choose = givens.data.train.targets, givens.data.choose.targets

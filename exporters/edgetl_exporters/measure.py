@@ -1,4 +1,4 @@
-"""Runs a saved file in its deployment engine, and judges the answers. Knows nothing about how files are made."""
+"""Runs a saved file in its deployment engine, and judges the answers. Knows not how files are made."""
 
 import time
 from dataclasses import dataclass
@@ -72,5 +72,7 @@ def judge(task: Task, logits: Floats, targets: Targets, temperature: float) -> J
 
 def agreeing(one: Judged, other: Judged) -> NDArray[np.bool_]:
     """Tell for each picture, (n,), whether two models answer the same."""
-    same = one.decided == other.decided
-    return same if same.ndim == 1 else same.all(axis=1)
+    same: NDArray[np.bool_] = (
+        np.asarray(one.decided == other.decided).reshape(len(one.correct), -1).all(axis=1)
+    )
+    return same

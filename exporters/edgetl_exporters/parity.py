@@ -10,8 +10,8 @@ from edgetl_runtime.errors import ContractError
 
 PICTURES = 64
 
-# Of the range of the logits. Rounding of float32 through a hundred layers stays a hundred times below; a wrong
-# mean, a swapped channel or another resize is far above.
+# Of the range of the logits. Rounding of float32 through a hundred layers stays a hundred times below; a
+# wrong mean or a swapped channel is far above.
 _MOST_OFF = 2e-3
 
 

@@ -34,7 +34,10 @@ class ReferenceCase:
 
     def files(self) -> dict[str, bytes]:
         """Return the files of the bundle by their paths."""
-        return {self.case.picture: self.picture, self.case.pixels: _encode(Image.fromarray(self.pixels), "PNG")}
+        return {
+            self.case.picture: self.picture,
+            self.case.pixels: _encode(Image.fromarray(self.pixels), "PNG"),
+        }
 
 
 def reference_cases(preprocess: Preprocess) -> tuple[ReferenceCase, ...]:

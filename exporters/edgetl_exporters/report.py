@@ -1,4 +1,4 @@
-"""What an export found, for people and for JSON: a row for each rung of the ladder, a row for each variant."""
+"""What an export found, for people and for JSON: a row for each rung, a row for each variant."""
 
 from dataclasses import dataclass
 
@@ -35,10 +35,10 @@ class RungRow:
 class VariantRow:
     """A variant in the bundle, measured on the verifying pictures as the saved file, by its engine.
 
-    accuracy: with its 95 % interval. drop: float's accuracy less its own, 0–1; drop_interval: its 90 % interval.
-    agreement: share of pictures answered like the float model. certified: the interval lies within the limit;
-    needs: otherwise how many pictures would decide it, None where certified. p50_ms: median of a picture at
-    batch 1 on this machine.
+    accuracy: with its 95 % interval. drop: float's accuracy less its own, 0–1; drop_interval: 90 %.
+    agreement: share of the pictures answered like the float model. certified: the interval lies within the
+    limit; needs: otherwise how many pictures would decide it, None where certified. p50_ms: median of a
+    picture at batch 1 on this machine. tolerance: of the logits on other devices.
     """
 
     name: str
@@ -59,9 +59,9 @@ class VariantRow:
 class Report:
     """An export from end to end.
 
-    bundle_id: SHA-256 of the manifest. parity: the largest absolute difference of logits between torch and each
-    float file's engine, and on how many pictures. max_drop: the limit of the int8 contract, 0–1. left_out:
-    variants that are not in the bundle, and why.
+    bundle_id: SHA-256 of the manifest. max_drop: the limit of the int8 contract, 0–1. parity: by float file,
+    the largest absolute difference of its logits from torch's, on so many parity_pictures. left_out: variants
+    that are not in the bundle, and why.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""torch → ONNX, once: the one topology that every variant is made from. The only file here that imports torch.
+"""torch → ONNX, once: the topology that every variant is made from. Only this file imports torch.
 
 The graph takes pixels and gives probabilities, so that no app needs a second description:
 
@@ -88,7 +88,7 @@ def torch_logits(model: Model, pixels: Pixels, batch: int = 16) -> Floats:
 
 
 def _pool_by_mean(program: ExportedProgram) -> ExportedProgram:
-    """Write pooling to one pixel as a mean: the exporter's own form of it gathers, which no engine quantizes."""
+    """Write pooling to one pixel as a mean: the exporter would gather, which no quantizer knows."""
     aten = torch.ops.aten
     for node in program.graph_module.graph.find_nodes(
         op="call_function", target=aten.adaptive_avg_pool2d.default

@@ -1,25 +1,37 @@
 """ONNX → OpenVINO IR. The only file here that imports openvino.
 
-The topology is that of the ONNX file; a quantized file's QDQ pairs become integer kernels when it is compiled.
+The topology is that of the ONNX file; the QDQ pairs of a quantized one become integer kernels on compilation.
 """
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import openvino
-from openvino import opset8  # noqa: F401
+
+# Layers by which the graph is known from outside keep their names.
+_PORTS = ("Parameter", "Result")
 
 
 def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool) -> None:
     """Write `xml_path` and the weights beside it; `half` stores float weights as fp16.
 
-    The IR would name the local path of what it was made from, and the versions; both are removed.
+    Equal files give equal bytes, and no byte tells where or with what they were made.
     """
-    model = openvino.convert_model(onnx_path)
-    openvino.save_model(model, xml_path, compress_to_fp16=half)
+    openvino.save_model(openvino.convert_model(onnx_path), xml_path, compress_to_fp16=half)
     tree = ElementTree.parse(xml_path)
-    root = tree.getroot()
-    root.set("name", "edgetl")
-    for info in root.findall("rt_info"):
-        root.remove(info)
+    _normalise(tree.getroot())
     tree.write(xml_path, encoding="utf-8", xml_declaration=True)
+
+
+def _normalise(net: ElementTree.Element) -> None:
+    """Remove local paths, versions and indentation; OpenVINO counts names over the process, places do not."""
+    net.set("name", "edgetl")
+    for info in net.findall("rt_info"):
+        net.remove(info)
+    for layer in net.iter("layer"):
+        if layer.get("type") not in _PORTS:
+            layer.set("name", f"{layer.get('type')}_{layer.get('id')}")
+    for element in net.iter():
+        if not (element.text or "").strip():
+            element.text = None
+        element.tail = None

@@ -12,7 +12,7 @@ from edgetl_exporters.measure import Judged, Measured, agreeing
 from edgetl_exporters.model import Floats
 from edgetl_exporters.report import VariantRow
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Precision, Variant
+from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Manifest, Precision, Variant
 from edgetl_runtime.manifest import Head as HeadKind
 
 VariantName = Literal["openvino-int8", "onnx-int8", "openvino-fp16", "openvino-fp32", "onnx-fp32"]
@@ -48,8 +48,7 @@ _MARGIN = 4.0
 class Made:
     """A variant's saved file, measured on the verifying pictures.
 
-    rung: of the int8 ladder, None for a float variant. cases: its logits (cases, classes) on the reference
-    cases. tolerance: see `tolerance`.
+    rung: of the int8 ladder, None for a float variant.
     """
 
     name: VariantName
@@ -59,8 +58,6 @@ class Made:
     measured: Measured
     judged: Judged
     comparison: Comparison
-    cases: Floats
-    tolerance: float
     rung: str | None = None
 
     def sources(self) -> dict[str, Path]:
@@ -68,7 +65,7 @@ class Made:
         files = [self.file] if self.file.suffix == ".onnx" else [self.file, self.file.with_suffix(".bin")]
         return {f"models/{KINDS[self.name].stem}{file.suffix}": file for file in files}
 
-    def variant(self, reference: Judged) -> Variant:
+    def variant(self, reference: Judged, tolerance: float) -> Variant:
         """Return its entry in the manifest; `reference` is the float model on the same pictures."""
         kind, paths = KINDS[self.name], tuple(self.sources())
         return Variant(
@@ -80,15 +77,16 @@ class Made:
             files=paths,
             head=self.head,
             temperature=self.temperature,
-            tolerance=self.tolerance,
+            tolerance=tolerance,
             contract=self._contract(reference),
         )
 
-    def row(self, reference: Judged, size_bytes: int) -> VariantRow:
+    def row(self, reference: Judged, manifest: Manifest) -> VariantRow:
         """Return its line in the report."""
+        entry = manifest.variant(self.name)
         return VariantRow(
             name=self.name,
-            size_bytes=size_bytes,
+            size_bytes=manifest.size_bytes(entry),
             n=self.comparison.n,
             accuracy=self.judged.accuracy,
             balanced_accuracy=self.judged.balanced_accuracy,
@@ -98,7 +96,7 @@ class Made:
             certified=self.comparison.certified,
             needs=self.comparison.needs,
             p50_ms=self.measured.p50_ms,
-            tolerance=self.tolerance,
+            tolerance=entry.tolerance,
         )
 
     def _contract(self, reference: Judged) -> dict[str, Any]:
@@ -133,15 +131,18 @@ def ordered(names: Sequence[str]) -> tuple[VariantName, ...]:
     return tuple(name for name in KINDS if name in names)
 
 
-def tolerance(name: VariantName, own: Floats, other: Floats, logits: Floats) -> float:
+def tolerance(name: VariantName, apart: Floats, logits: Floats) -> float:
     """Return how far a device's logits may be from the reference: four times what two engines differ by.
 
     Both engines run the same network on the reference cases, on this machine; for fp16, the second one runs
     the fp32 weights, since a device may also compute in fp16. Another processor rounds in other places, which
     four times the difference allows for. Where the engines happen to agree there is a floor: a share of the
     range of the float model's logits on real pictures, `Kind.floor`.
+
+    Args:
+        apart: the engines' difference (cases, classes). logits: of the float model on real pictures.
     """
-    measured = float(np.abs(own - other).max())
+    measured = float(np.abs(apart).max())
     floor = KINDS[name].floor * float(np.ptp(logits))
     # Rounded up to three digits, so that the manifest does not depend on the last bit.
     return min(MAX_TOLERANCE, float(f"{1.005 * max(_MARGIN * measured, floor, 1e-6):.3g}"))

@@ -1,0 +1,258 @@
+"""Frozen features: what OpenVINO computes is what torch computes, once for each picture and view."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from edgetl_factories import colour_picture, see_numbers, tiny_backbone
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from edgetl import features
+from edgetl.backbones import Backbone, Stage, create_backbone, state_id
+from edgetl.cache import Rows
+from edgetl.features import PLAIN, VIEWS, Extractor, FrozenStages, Precision, View, fast_precision
+from edgetl_runtime.errors import InputError, PictureError
+from edgetl_runtime.pictures import Picture
+
+HFLIP = VIEWS["hflip"][1]
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def network() -> Backbone:
+    return tiny_backbone()
+
+
+COMPILED: dict[tuple[object, ...], Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile the stages of the tiny network once for each choice of boundaries: it takes a second."""
+    compile_queue = features.compile_queue
+
+    def remembered(module: FrozenStages, size: int, precision: Precision) -> Any:
+        key = (id(module.stages[0]), module.cuts, size, precision)
+        if key not in COMPILED:
+            COMPILED[key] = module, compile_queue(module, size, precision)
+        return COMPILED[key][1]
+
+    monkeypatch.setattr(features, "compile_queue", remembered)
+
+
+def pictures(folder: Path, count: int = 5) -> list[Picture]:
+    colours = ("red", "green", "blue")
+    return [colour_picture(folder / f"{n}.png", colours[n % 3], n) for n in range(count)]
+
+
+def extractor(backbone: Backbone, *cuts: int) -> Extractor:
+    return Extractor(backbone, backbone.native.preprocess(), cuts, "f32")
+
+
+def taken(rows: Rows) -> NDArray[np.float16]:
+    return rows.take(np.arange(len(rows)))
+
+
+def normalised(backbone: Backbone, given: Sequence[Picture], view: View = PLAIN) -> torch.Tensor:
+    """Preprocess and normalise in numpy, as a reader of the design would."""
+    preprocess, native = backbone.native.preprocess(), backbone.native
+    images = view(np.stack([preprocess(one.path) for one in given]))
+    scaled = (images / 255 - np.array(native.mean)) / np.array(native.std)
+    return torch.from_numpy(scaled.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def of_torch(backbone: Backbone, given: Sequence[Picture], view: View = PLAIN) -> NDArray[np.float32]:
+    with torch.no_grad():
+        return backbone.trunk()(normalised(backbone, given, view)).numpy()
+
+
+def told(
+    found: Extractor, given: Sequence[Picture], views: Sequence[View] = (PLAIN,)
+) -> list[tuple[int, int]]:
+    """Return the progress that a call tells: nothing when nothing is computed."""
+    heard: list[tuple[int, int]] = []
+    found(given, views, lambda *now: heard.append(now))
+    return heard
+
+
+def test_features_and_boundaries_of_the_default_network_are_those_of_torch(tmp_path: Path) -> None:
+    random = create_backbone("efficientnet_lite0", weights="none")
+    backbone = replace(random, native=replace(random.native, size=64))
+    given = pictures(tmp_path, 19)  # A whole batch and a part of one.
+    see_numbers(backbone.trunk(), normalised(backbone, given))
+    found = extractor(backbone, 3, 7)(given, [PLAIN])
+    expected = of_torch(backbone, given)
+    assert expected.std(axis=0).mean() > 0.05
+    assert np.allclose(taken(found.features[0]), expected, atol=1e-3, rtol=1e-3)
+    for cut, (rows,) in found.boundaries.items():
+        with torch.no_grad():
+            continued = backbone.suffix(cut)(torch.from_numpy(taken(rows).astype(np.float32)))
+        assert np.allclose(continued.numpy(), expected, atol=0.01), cut
+    assert list(found.boundaries) == [3, 7]
+
+
+def test_pictures_in_any_order_get_their_own_features(network: Backbone, tmp_path: Path) -> None:
+    given = pictures(tmp_path)
+    ask = extractor(network)
+    ask(given[3:], [PLAIN])
+    order = [given[n] for n in (4, 0, 2, 0, 3)]
+    found = taken(ask(order, [PLAIN]).features[0])
+    assert np.allclose(found, of_torch(network, order), atol=1e-3)
+    assert np.array_equal(found[1], found[3])
+
+
+def test_a_picture_twice_in_the_list_is_computed_once(network: Backbone, tmp_path: Path) -> None:
+    first, second = pictures(tmp_path, 2)
+    copy = replace(first, path=tmp_path / "copy.png")  # Known by its bytes: the file is not even opened.
+    assert told(extractor(network), [first, copy, second, first]) == [(2, 2)]
+    found = extractor(network)([first, copy, second, first], [PLAIN]).features[0]
+    assert len(found) == 4
+
+
+def test_the_second_call_computes_nothing(network: Backbone, tmp_path: Path) -> None:
+    given = pictures(tmp_path)
+    assert told(extractor(network), given) == [(5, 5)]
+    assert told(extractor(network), given) == []
+    assert told(extractor(network), [*given, *pictures(tmp_path, 6)]) == [(1, 1)]
+
+
+def test_cached_rows_need_neither_the_file_nor_a_compiled_network(
+    network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = pictures(tmp_path)
+    first = extractor(network, 1)(given, [PLAIN])
+    for one in given:
+        one.path.unlink()
+    monkeypatch.delattr(features, "compile_queue")
+    again = extractor(network, 1)(given, [PLAIN])
+    assert np.array_equal(taken(again.features[0]), taken(first.features[0]))
+    assert np.array_equal(taken(again.boundaries[1][0]), taken(first.boundaries[1][0]))
+
+
+def test_what_another_process_computed_meanwhile_is_not_computed_again(
+    network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, look = pictures(tmp_path), features._missing
+    others = [extractor(network)]
+
+    def look_and_be_overtaken(*arguments: object) -> list[Picture]:
+        found = look(*arguments)
+        if others:
+            others.pop()(given, [PLAIN])
+        return found
+
+    monkeypatch.setattr(features, "_missing", look_and_be_overtaken)
+    assert told(extractor(network), given) == []
+
+
+def test_views_are_mirrored_to_the_pixel() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    found = {view.name: view(images) for view in VIEWS["flips"]}
+    assert list(found) == ["plain", "hflip", "vflip", "hvflip"]
+    assert np.array_equal(found["plain"], images)
+    assert np.array_equal(found["hflip"], np.flip(images, 2))
+    assert np.array_equal(found["vflip"], np.flip(images, 1))
+    assert np.array_equal(found["hvflip"], np.flip(images, (1, 2)))
+    assert VIEWS["none"] == VIEWS["hflip"][:1] == (PLAIN,)
+
+
+def test_a_view_has_the_features_of_the_mirrored_picture(network: Backbone, tmp_path: Path) -> None:
+    given = pictures(tmp_path)
+    found = extractor(network, 1)(given, VIEWS["flips"])
+    for number, view in enumerate(VIEWS["flips"]):
+        expected = of_torch(network, given, view)
+        assert np.allclose(taken(found.features[number]), expected, atol=1e-3)
+        mirrored = view(np.stack([network.native.preprocess()(one.path) for one in given]))
+        kept = [
+            replace(one, path=tmp_path / f"{view.name}-{n}.png", sha256=f"{number}{n}".rjust(64, "0"))
+            for n, one in enumerate(given)
+        ]
+        for one, pixels in zip(kept, mirrored, strict=True):
+            Image.fromarray(pixels).save(one.path)
+        turned = extractor(network, 1)(kept, [PLAIN])
+        assert np.array_equal(taken(turned.boundaries[1][0]), taken(found.boundaries[1][number]))
+    plain, flipped = (taken(found.features[n]) for n in (0, 1))
+    assert not np.allclose(plain, flipped, atol=1e-3)
+
+
+def test_rows_are_kept_apart_by_everything_that_they_depend_on(network: Backbone, empty_cache: Path) -> None:
+    native = network.native
+    ask = {
+        "as it is": (network, native.preprocess(), "f32"),
+        "size": (network, replace(native, size=64).preprocess(), "f32"),
+        "crop": (network, replace(native, crop=0.5).preprocess(), "f32"),
+        "filter": (network, replace(native, filter="box").preprocess(), "f32"),
+        "precision": (network, native.preprocess(), "bf16"),
+        "weights": (replace(network, weights_id="0" * 64), native.preprocess(), "f32"),
+        "mean": (replace(network, native=replace(native, mean=(0, 0, 0))), native.preprocess(), "f32"),
+        "std": (replace(network, native=replace(native, std=(1, 1, 1))), native.preprocess(), "f32"),
+    }
+    seen: set[str] = set()
+    for what, (backbone, preprocess, precision) in ask.items():
+        Extractor(backbone, preprocess, [2], precision)([], [PLAIN, HFLIP])
+        stores = {path.name for path in (empty_cache / "activations").iterdir()}
+        assert len(stores - seen) == 4, what  # A boundary and the features, of two views.
+        seen = stores
+    Extractor(network, native.preprocess(), [2], "f32")([], [PLAIN, HFLIP])
+    assert {path.name for path in (empty_cache / "activations").iterdir()} == seen
+
+
+def test_seeds_and_weights_have_rows_of_their_own() -> None:
+    assert tiny_backbone(0).weights_id == tiny_backbone(0).weights_id != tiny_backbone(1).weights_id
+
+
+def test_a_picture_that_cannot_be_read_stops_the_work_and_keeps_what_was_done(
+    network: Backbone, tmp_path: Path
+) -> None:
+    given = pictures(tmp_path, 20)
+    given[17].path.write_bytes(b"")
+    with pytest.raises(PictureError, match=r"17\.png"):
+        told(extractor(network), given)
+    given[17] = colour_picture(tmp_path / "17.png", "red", 17)
+    assert told(extractor(network), given) == [(4, 4)]
+
+
+def test_activations_that_the_cache_cannot_hold_are_refused(tmp_path: Path) -> None:
+    class Louder(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 1e6
+
+    stages = (Stage("louder", Louder()), Stage("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())))
+    loud = replace(tiny_backbone(), stages=stages, width=3, weights_id=state_id({}))
+    with pytest.raises(InputError, match=r"activations above 65,504, or none, for '.*0\.png'"):
+        extractor(loud)(pictures(tmp_path), [PLAIN])
+
+
+def test_a_boundary_before_all_stages_is_the_normalised_picture(network: Backbone, tmp_path: Path) -> None:
+    given = pictures(tmp_path)
+    preprocess = network.native.preprocess()
+    images = torch.from_numpy(np.stack([preprocess(one.path) for one in given]))
+    with torch.no_grad():
+        outputs = FrozenStages(network, [0, 2])(images)
+    assert len(outputs) == 3
+    assert torch.allclose(outputs[0], normalised(network, given), atol=1e-5)
+    assert torch.equal(outputs[1], network.prefix(2)(outputs[0]))
+    assert torch.equal(outputs[2], network.suffix(2)(outputs[1]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [(("avx512f", "avx512_vnni"), "f32"), (("avx512_bf16",), "bf16"), (("amx_bf16",), "bf16"), ((), "f32")],
+)
+def test_bf16_is_for_processors_that_have_it(
+    flags: tuple[str, ...], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = replace(features.read_environment(), flags=flags)
+    monkeypatch.setattr(features, "read_environment", lambda: machine)
+    assert fast_precision() == precision

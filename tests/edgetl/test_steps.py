@@ -1,0 +1,239 @@
+"""Steps: which ones the time and the disk allow, how long they get, and what is kept of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from edgetl_factories import Diary, tiny_activations, tiny_job
+from torch import Tensor
+
+from edgetl import steps
+from edgetl.events import Epoch
+from edgetl.head import C_GRID
+from edgetl.job import Job
+from edgetl.steps import Best, derive_epochs, keep_plan, make_plan, solve, tail_from, take_step
+
+
+class Killed(Exception):
+    pass
+
+
+class Mortal(Diary):
+    """Dies after its first epoch."""
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        super().epoch(step, epoch, of)
+        raise Killed
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an epoch take 100 s by the clock of the plan."""
+    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 100.0)
+
+
+def begin(job: Job) -> Best:
+    return solve(job, tiny_activations(job))[0]
+
+
+def weights(job: Job, best: Best) -> dict[str, Tensor]:
+    state = tail_from(job.backbone, 0, best.head).state_dict()
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_the_head_is_solved_on_the_features_of_every_view() -> None:
+    job = tiny_job()
+    activations = tiny_activations(job)
+    best, record = solve(job, activations)
+    assert (record.name, record.parameters, record.kept, record.epochs) == ("head", 8 * 2 + 2, True, ())
+    assert record.reason in [f"solved with C = {c:g}" for c in C_GRID]
+    assert (best.score.loss, best.trained) == (record.validation_loss, 0)
+    assert best.score.accuracy > 0.8
+    noise = activations["train"].features[0]
+    twice = replace(activations["train"], features=(noise, replace(noise, order=noise.order[::-1].copy())))
+    confused, _ = solve(job, activations | {"train": twice})
+    assert confused.score.loss > best.score.loss
+
+
+def test_all_steps_are_planned_where_time_and_disk_allow(tmp_path: Path) -> None:
+    diary = Diary()
+    job = tiny_job(diary, unfreeze=(1, 2, 4))
+    assert make_plan(job, tmp_path).cuts(job) == [0, 2, 3]
+    assert diary.notes == []
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_step_that_does_not_fit_the_time_is_left_out_and_told(tmp_path: Path) -> None:
+    diary = Diary()
+    job = tiny_job(diary, seconds=250, unfreeze=(1, 4))
+    assert make_plan(job, tmp_path).cuts(job) == []
+    assert diary.notes == [
+        "Left out: last stage; 3 epochs take 300 s of the time budget.",
+        "Left out: all stages; 3 epochs take 300 s of the time budget.",
+    ]
+
+
+@pytest.mark.usefixtures("slow")
+def test_fewer_epochs_that_were_asked_for_need_less_time(tmp_path: Path) -> None:
+    job = tiny_job(seconds=250, unfreeze=(1,), epochs=2)
+    assert make_plan(job, tmp_path).cuts(job) == [3]
+
+
+def test_a_step_that_does_not_fit_the_disk_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 24 pictures of 3 × 32 × 32 numbers of two bytes: 147,456 before the first stage.
+    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 147_455)
+    diary = Diary()
+    job = tiny_job(diary, unfreeze=(1, 4))
+    assert make_plan(job, tmp_path).cuts(job) == [3]
+    assert diary.notes == ["Left out: all stages; its activations would take 0 GiB."]
+    both = tiny_job(unfreeze=(1, 4), views="hflip")
+    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 2 * 147_456)
+    assert make_plan(both, tmp_path).cuts(both) == [0, 3]
+    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 2 * 147_456 - 1)
+    assert make_plan(both, tmp_path).cuts(both) == [3]
+
+
+def test_a_kept_plan_holds_whatever_the_clock_says_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny_job(unfreeze=(1, 2))
+    keep_plan(make_plan(job, tmp_path), tmp_path)
+    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)
+    assert make_plan(tiny_job(unfreeze=(1, 2)), tmp_path).cuts(job) == [2, 3]
+    for other in ({"seed": 1}, {"time_budget_s": 599.0}):  # Another training is planned anew.
+        assert make_plan(tiny_job(unfreeze=(1, 2), **other), tmp_path).cuts(job) == []
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_kept_plan_tells_again_what_it_leaves_out(tmp_path: Path) -> None:
+    first, second = Diary(), Diary()
+    job = tiny_job(first, seconds=10, unfreeze=(2,))
+    keep_plan(make_plan(job, tmp_path), tmp_path)
+    make_plan(tiny_job(second, unfreeze=(2,)), tmp_path)
+    assert first.notes == second.notes != []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "epochs"), [(550, 10, 5), (1050, 10, 10), (350, 10, 3), (250, 2, 2), (1e6, None, 20)]
+)
+@pytest.mark.usefixtures("slow")
+def test_a_step_gets_the_epochs_that_fit(
+    seconds: float, asked: int | None, epochs: int, tmp_path: Path
+) -> None:
+    diary = Diary()
+    job = tiny_job(diary, seconds=seconds, unfreeze=(1,), epochs=asked)
+    step = take_step(job, tiny_activations(job), begin(job), 1, tmp_path)
+    assert step is not None
+    assert len(step.epochs) == len(diary.epochs) == epochs
+    shortened = [f"Shortened to the time budget: {epochs} epochs of {asked}."]
+    assert diary.notes == (shortened if epochs < (asked or 0) else [])
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(250, None), (250, 10), (150, 2), (-5, 1)])
+@pytest.mark.usefixtures("slow")
+def test_a_step_for_which_no_time_is_left_is_left_out(
+    seconds: float, asked: int | None, tmp_path: Path
+) -> None:
+    diary = Diary()
+    job = tiny_job(diary, seconds=seconds, unfreeze=(1,), epochs=asked)
+    assert take_step(job, tiny_activations(job), begin(job), 1, tmp_path) is None
+    assert diary.notes == ["Left out: last stage; the time budget is used up."]
+    assert list(tmp_path.iterdir()) == []  # With more time, the same call takes it.
+
+
+@pytest.mark.parametrize(("pictures", "epochs"), [(1, 20), (400, 20), (800, 10), (1_000, 8), (100_000, 3)])
+def test_fewer_pictures_need_more_epochs(pictures: int, epochs: int) -> None:
+    assert derive_epochs(pictures) == epochs
+
+
+def test_a_step_that_helps_is_adopted_by_backbone_and_head(tmp_path: Path) -> None:
+    job = tiny_job(epochs=6, learning_rate=0.05)
+    activations = tiny_activations(job)
+    best, solved = solve(job, activations)
+    before = weights(job, best)
+    step = take_step(job, activations, best, 2, tmp_path)
+    assert step is not None
+    assert (step.name, step.kept) == ("last 2 stages", True)
+    assert step.validation_loss < solved.validation_loss
+    assert step.parameters == 456 + 600 + 18
+    assert (best.trained, best.score.loss) == (2, step.validation_loss)
+    changed = {
+        name.split(".")[0] for name, t in weights(job, best).items() if not torch.equal(t, before[name])
+    }
+    assert changed == {"stage2", "stage3", "head"}
+
+
+def test_a_step_that_does_not_help_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    job = tiny_job(epochs=2, learning_rate=5.0)
+    activations = tiny_activations(job)
+    best = begin(job)
+    before, score = weights(job, best), best.score
+    step = take_step(job, activations, best, 2, tmp_path)
+    assert step is not None
+    assert not step.kept
+    assert same(weights(job, best), before)
+    assert (best.trained, best.score) == (0, score)
+
+
+def test_the_next_step_goes_on_from_the_best(tmp_path: Path) -> None:
+    job = tiny_job(epochs=4, learning_rate=0.05)
+    activations = tiny_activations(job)
+    best = begin(job)
+    take_step(job, activations, best, 1, tmp_path)
+    tuned = weights(job, best)
+    slowly = replace(job, recipe=replace(job.recipe, learning_rate=1e-7))
+    take_step(slowly, activations, best, 3, tmp_path)
+    assert all(torch.allclose(t, tuned[name], atol=1e-5) for name, t in weights(job, best).items())
+
+
+def test_a_killed_step_goes_on_with_the_epochs_that_were_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, resumed = Diary(), Diary()
+    runs = {}
+    for diary, folder in ((whole, tmp_path / "whole"), (resumed, tmp_path / "killed")):
+        if diary is resumed:
+            with pytest.raises(Killed):
+                job = tiny_job(Mortal(), epochs=3)
+                take_step(job, tiny_activations(job), begin(job), 2, folder)
+            assert json.loads((folder / "step-2.json").read_text())["epochs"] == 3
+            monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)
+        job = tiny_job(diary, epochs=3)
+        best = begin(job)
+        step = take_step(job, tiny_activations(job), best, 2, folder)
+        assert step is not None
+        runs[folder.name] = weights(job, best), step.validation_loss, step.kept
+    assert whole.epochs == [("last 2 stages", n) for n in (1, 2, 3)]
+    assert resumed.epochs == whole.epochs[1:]
+    assert runs["killed"][1:] == runs["whole"][1:]
+    assert same(runs["killed"][0], runs["whole"][0])
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.021}, {"decay": 2.0}])
+def test_a_changed_recipe_begins_its_step_anew(change: dict[str, float], tmp_path: Path) -> None:
+    job = tiny_job(Mortal(), epochs=2)
+    with pytest.raises(Killed):
+        take_step(job, tiny_activations(job), begin(job), 1, tmp_path)
+    diary = Diary()
+    other = tiny_job(diary, epochs=2, **change)
+    take_step(other, tiny_activations(other), begin(other), 1, tmp_path)
+    assert [number for _, number in diary.epochs] == [1, 2]
+
+
+def test_logits_of_the_joined_tail_are_those_of_backbone_and_head() -> None:
+    job = tiny_job()
+    best = begin(job)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = best.head(job.backbone.trunk()(images))
+        found = tail_from(job.backbone, 2, best.head)(job.backbone.prefix(2)(images))
+    assert np.array_equal(found.numpy(), expected.numpy())

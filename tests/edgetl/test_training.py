@@ -1,0 +1,364 @@
+"""A training from end to end, on squares of three colours: what it leaves, and what interrupts it."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from edgetl_factories import Diary, colour_csv, colour_folder
+
+from edgetl import steps
+from edgetl.checkpoint import checkpoint_folder
+from edgetl.dataset import Dataset, load_dataset
+from edgetl.events import Epoch, Step
+from edgetl.recipe import Recipe
+from edgetl.run import MODEL, PREDICTIONS, SPLITS, Run, read_head, read_module, read_run
+from edgetl.task import TASKS
+from edgetl.training import train
+from edgetl_runtime.errors import DatasetError, InputError
+from edgetl_runtime.pictures import index
+
+RECIPE = Recipe(
+    backbone="timm/test_efficientnet",
+    weights="none",
+    size=32,
+    crop=1.0,
+    views="none",
+    unfreeze=(2, 4),
+    epochs=2,
+    batch_size=8,
+    learning_rate=0.003,
+    ema=0.5,
+)
+FILES = {"model.safetensors", "run.json", "dataset.csv", "predictions.csv", "learning_curve.svg"}
+
+
+class Killed(Exception):
+    pass
+
+
+class Interrupting(Diary):
+    """Raises after an epoch of a step, or when a phase begins."""
+
+    def __init__(self, what: type[BaseException], at: tuple[str, int] | str) -> None:
+        super().__init__()
+        self._what, self._at = what, at
+
+    def phase(self, name: str) -> None:
+        super().phase(name)
+        if isinstance(self._at, str) and name.startswith(self._at):
+            raise self._what
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        super().epoch(step, epoch, of)
+        if (step, epoch.number) == self._at:
+            raise self._what
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset(colour_folder(tmp_path_factory.mktemp("colours")))
+
+
+@pytest.fixture(scope="module")
+def finished(
+    dataset: Dataset, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Run, Diary]:
+    """Train once without interruption; returns the folder, the run, and what was told."""
+    out, diary = tmp_path_factory.mktemp("finished") / "run", Diary()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETL_CACHE", str(shared_cache))
+        return out, train(dataset, RECIPE, out, diary), diary
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_training_leaves_a_run_and_nothing_else(finished: tuple[Path, Run, Diary]) -> None:
+    out, run, _ = finished
+    assert {path.name for path in out.iterdir()} == FILES
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+    assert json.loads(json.dumps(asdict(read_run(out)), default=str)) == json.loads(
+        json.dumps(asdict(run), default=str)
+    )
+
+
+def test_the_run_says_what_was_trained_on_what(finished: tuple[Path, Run, Diary], dataset: Dataset) -> None:
+    _, run, _ = finished
+    assert (run.name, run.task, run.classes) == ("run", "single_label", ("blue", "green", "red"))
+    assert (run.backbone, run.preprocess.size, run.interrupted) == (RECIPE.backbone, 32, False)
+    assert run.recipe == RECIPE.to_json()
+    sizes = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
+    assert sum(sizes.values()) == 60
+    assert run.dataset == {
+        "path": str(dataset.root.resolve()),
+        "fingerprint": dataset.fingerprint,
+        "counts": sizes,
+    }
+
+
+def test_every_step_is_told_and_recorded(finished: tuple[Path, Run, Diary]) -> None:
+    _, run, diary = finished
+    assert [step["name"] for step in run.steps] == ["head", "last 2 stages", "last 4 stages"]
+    assert [asdict(step) for step in diary.steps] == list(run.steps)
+    assert diary.epochs == [(name, n) for name in ("last 2 stages", "last 4 stages") for n in (1, 2)]
+    assert any(step.kept for step in diary.steps[1:])
+    assert [name.split(",")[0] for name in diary.phases] == [
+        "backbone",
+        "features to train on",
+        "features to choose by",
+        "head",
+        "last 2 stages",
+        "last 4 stages",
+    ]
+
+
+@torch.no_grad()
+def test_the_module_of_the_run_gives_its_predictions(
+    finished: tuple[Path, Run, Diary], dataset: Dataset
+) -> None:
+    out, run, _ = finished
+    module, answers = read_module(out), rows(out / PREDICTIONS)
+    pictures = [next(one for one in dataset.val if one.sha256 == row["sha256"]) for row in answers]
+    pixels = np.stack([run.preprocess(one.path) for one in pictures]).transpose(0, 3, 1, 2)
+    mean, std = (np.array(values)[:, None, None] for values in (run.mean, run.std))
+    logits = module(torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32))).numpy()
+    expected = TASKS["single_label"].probabilities(logits / run.temperature)
+    found = np.array([[float(row[name]) for name in run.classes] for row in answers])
+    assert np.allclose(found, expected, atol=0.01)
+    assert found.std() > 0.1
+    truth = dataset.targets(pictures)
+    assert run.figures["accuracy"]["value"] == pytest.approx((found.argmax(axis=1) == truth).mean())
+    assert run.figures["accuracy"]["n"] == len(pictures) == len(dataset.val) // 2
+
+
+def test_the_figures_come_from_pictures_that_nothing_was_chosen_on(
+    finished: tuple[Path, Run, Diary], dataset: Dataset
+) -> None:
+    out, run, _ = finished
+    verified = {row["sha256"] for row in rows(out / PREDICTIONS)}
+    used = {one.sha256 for one in (*dataset.train, *dataset.test)}
+    assert not verified & used
+    assert verified < {one.sha256 for one in dataset.val}
+    assert run.figures["accuracy"]["n"] == len(verified)
+
+
+def test_the_runtime_reads_the_splits_of_the_run(finished: tuple[Path, Run, Diary], dataset: Dataset) -> None:
+    found = index(finished[0] / SPLITS)
+    assert (found.classes, found.task, found.fingerprint) == (
+        dataset.classes,
+        "single_label",
+        dataset.fingerprint,
+    )
+    splits = {one.sha256: one.split for one in (*dataset.train, *dataset.val, *dataset.test)}
+    assert {one.sha256: one.split for one in found.pictures} == splits
+
+
+def test_the_same_training_leaves_the_same_weights(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    again = train(dataset, RECIPE, tmp_path / "run")
+    assert (tmp_path / "run" / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+    assert again.temperature == finished[1].temperature
+
+
+@pytest.mark.parametrize("at", [("last 2 stages", 1), ("last 2 stages", 2), ("last 4 stages", 1)])
+def test_a_killed_training_leaves_no_run_and_goes_on_to_the_same_bits(
+    at: tuple[str, int], finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    out, whole = tmp_path / "run", finished[2].epochs
+    with pytest.raises(Killed):
+        train(dataset, RECIPE, out, Interrupting(Killed, at))
+    assert [path.name for path in tmp_path.iterdir()] == [".run.training"]
+    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)  # What was settled stays settled.
+    diary = Diary()
+    run = train(dataset, RECIPE, out, diary)
+    done = whole[: whole.index(at) + 1]
+    assert [epoch for epoch in whole if epoch not in diary.epochs] == [
+        epoch for epoch in done if epoch[0] == at[0] or epoch[0] == "last 2 stages"
+    ]
+    assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+    assert replace(run, steps=()) == replace(finished[1], steps=())
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_another_recipe_does_not_go_on_from_a_killed_training(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(dataset, RECIPE, tmp_path / "run", Interrupting(Killed, ("last 2 stages", 2)))
+    diary = Diary()
+    train(dataset, replace(RECIPE, seed=1, unfreeze=(2,)), tmp_path / "run", diary)
+    assert diary.epochs == [("last 2 stages", 1), ("last 2 stages", 2)]
+    assert not checkpoint_folder(tmp_path / "run").exists()
+
+
+def test_ctrl_c_writes_the_best_so_far(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    diary = Interrupting(KeyboardInterrupt, ("last 2 stages", 1))
+    run = train(dataset, RECIPE, tmp_path / "run", diary)
+    assert run.interrupted
+    assert read_run(tmp_path / "run").interrupted
+    assert [step["name"] for step in run.steps] == ["head"]
+    assert diary.notes == ["Interrupted: the best so far is kept."]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    head_alone = train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "head")
+    assert (tmp_path / "run" / MODEL).read_bytes() == (tmp_path / "head" / MODEL).read_bytes()
+    assert run.figures == head_alone.figures
+
+
+def test_ctrl_c_in_a_later_step_keeps_the_step_before(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    diary = Interrupting(KeyboardInterrupt, ("last 4 stages", 2))
+    run = train(dataset, RECIPE, tmp_path / "run", diary)
+    assert [step["name"] for step in run.steps] == ["head", "last 2 stages"]
+    assert replace(diary.steps[-1], seconds=0, epochs=()) == replace(
+        finished[2].steps[1], seconds=0, epochs=()
+    )
+    alone = train(dataset, replace(RECIPE, unfreeze=(2,)), tmp_path / "alone")
+    assert (tmp_path / "run" / MODEL).read_bytes() == (tmp_path / "alone" / MODEL).read_bytes()
+    assert run.temperature == alone.temperature
+
+
+@pytest.mark.parametrize("phase", ["backbone", "features to choose by", "head"])
+def test_ctrl_c_before_the_first_result_leaves_nothing(phase: str, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, RECIPE, tmp_path / "run", Interrupting(KeyboardInterrupt, phase))
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_place(path: Path, kind: str) -> Path:
+    if kind == "folder":
+        (path / "run").mkdir()
+    elif kind == "file":
+        (path / "run").write_text("mine")
+    elif kind == "link to nothing":
+        (path / "run").symlink_to(path / "nothing")
+    elif kind == "in a file":
+        (path / "file").write_text("mine")
+        return path / "file" / "run"
+    return path / "run"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("folder", r"run' exists already\. Choose another --out, or remove it\."),
+        ("file", r"run' exists already\."),
+        ("link to nothing", r"run' exists already\."),
+        ("in a file", r"Nothing can be written in '.*file'\. Choose another --out\."),
+    ],
+)
+def test_a_place_that_is_taken_is_refused_before_any_work(
+    kind: str, message: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    diary, out = Diary(), make_place(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        train(dataset, RECIPE, out, diary)
+    assert diary.phases == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_folders_above_the_run_are_made(dataset: Dataset, tmp_path: Path) -> None:
+    train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "a" / "b" / "run")
+    assert {path.name for path in (tmp_path / "a" / "b").iterdir()} == {"run"}
+
+
+def test_a_time_budget_that_is_too_small_leaves_the_head_and_a_note(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1000.0)
+    diary = Diary()
+    run = train(dataset, RECIPE, tmp_path / "run", diary)
+    assert [step["name"] for step in run.steps] == ["head"]
+    assert diary.notes == [
+        f"Left out: last {count} stages; 2 epochs take 2000 s of the time budget." for count in (2, 4)
+    ]
+    assert read_module(tmp_path / "run")
+
+
+def test_a_budget_that_is_used_up_ends_the_steps(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan still saw time; the features took it."""
+    seconds = iter([0.1, 0.1, 1e6])
+    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: next(seconds))
+    diary = Diary()
+    train(dataset, RECIPE, tmp_path / "run", diary)
+    assert diary.notes == ["Left out: last 2 stages; the time budget is used up."]
+    assert [step.name for step in diary.steps] == ["head"]
+
+
+def test_several_labels_are_trained_from_end_to_end(tmp_path: Path) -> None:
+    """One label is on every picture, which no classifier can learn from."""
+    dataset = load_dataset(colour_csv(tmp_path / "pictures"))
+    run = train(dataset, replace(RECIPE, unfreeze=(2,), epochs=1), tmp_path / "run")
+    assert (run.task, run.classes) == ("multi_label", ("blue", "coloured", "green", "red", "third"))
+    assert set(run.figures) >= {"subset_accuracy", "macro_f1"}
+    answers = rows(tmp_path / "run" / PREDICTIONS)
+    assert min(float(row["coloured"]) for row in answers) > 0.5
+    assert Counter(row["label"].split("|")[1] for row in answers) == {"coloured": len(answers)}
+    found = index(tmp_path / "run" / SPLITS)
+    assert (found.task, found.fingerprint) == ("multi_label", dataset.fingerprint)
+    assert read_head(tmp_path / "run").weight.shape[0] == 5
+
+
+def test_a_run_is_a_backbone(finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path) -> None:
+    out, first, _ = finished
+    recipe = replace(RECIPE, backbone=str(out), weights="default", size=None, crop=None, unfreeze=())
+    run = train(dataset, recipe, tmp_path / "again")
+    assert (run.backbone, run.preprocess, run.licence) == (first.backbone, first.preprocess, first.licence)
+    shutil.copytree(out, tmp_path / "moved")
+    trunks = [read_module(folder)[0].state_dict() for folder in (tmp_path / "again", tmp_path / "moved")]
+    assert all(torch.equal(tensor, trunks[1][name]) for name, tensor in trunks[0].items())
+
+
+def test_a_run_as_backbone_brings_its_own_weights(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"brings its own weights\. Leave --weights out\."):
+        train(dataset, replace(RECIPE, backbone=str(finished[0])), tmp_path / "run")
+
+
+def test_a_class_that_the_run_could_not_name_is_refused_before_any_work(tmp_path: Path) -> None:
+    names = {"red": "red|ish"}
+    dataset, diary = load_dataset(colour_folder(tmp_path / "pictures", 5, names)), Diary()
+    with pytest.raises(DatasetError, match=r"A CSV cannot hold the class 'red\|ish'"):
+        train(dataset, RECIPE, tmp_path / "run", diary)
+    assert diary.phases == []
+
+
+def test_names_with_spaces_and_other_letters_are_kept(tmp_path: Path) -> None:
+    names = {"red": "rot & weiß", "green": "зелёный", "blue": "青 い, 色"}
+    dataset = load_dataset(colour_folder(tmp_path / "dossier d’été", 6, names))
+    out = tmp_path / "mein lauf, 2"
+    run = train(dataset, replace(RECIPE, unfreeze=()), out)
+    assert set(run.classes) == set(names.values())
+    assert read_run(out).classes == run.classes
+    assert index(out / SPLITS).fingerprint == dataset.fingerprint
+
+
+def test_a_step_that_does_not_help_changes_no_weight(dataset: Dataset, tmp_path: Path) -> None:
+    diary = Diary()
+    train(dataset, replace(RECIPE, unfreeze=(2,), learning_rate=3.0), tmp_path / "run", diary)
+    worse: Step = diary.steps[-1]
+    assert (worse.name, worse.kept) == ("last 2 stages", False)
+    train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "head")
+    assert (tmp_path / "run" / MODEL).read_bytes() == (tmp_path / "head" / MODEL).read_bytes()
+
+
+def test_the_record_names_where_the_pictures_were(dataset: Dataset, tmp_path: Path) -> None:
+    facts: dict[str, Any] = dict(
+        train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "run", source=Path("/a/list.csv")).dataset
+    )
+    assert facts["path"] == "/a/list.csv"

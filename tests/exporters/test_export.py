@@ -1,0 +1,201 @@
+"""The whole way with a tiny network: torch to a bundle that a session opens and proves."""
+
+import hashlib
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
+from numpy.typing import NDArray
+
+from edgetl_exporters import export
+from edgetl_exporters.graph import array, find_classifier, replaced
+from edgetl_exporters.report import Report
+from edgetl_exporters.to_int8 import quantize
+from edgetl_runtime import Bundle, ContractError, InputError, ProofError, Session
+
+
+def run_export(out: Path, **changes: Any) -> Report:
+    arguments: dict[str, Any] = {
+        "model": tiny_model(),
+        "data": tiny_data(),
+        "max_drop": 0.05,
+        "solve_head": solve_head,
+        "fit_temperature": fit_temperature,
+        "provenance": {"made_by": "the tests"},
+        "watcher": Quiet(),
+    } | changes
+    return export(arguments.pop("model"), arguments.pop("data"), out, **arguments)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    out = tmp_path_factory.mktemp("export") / "bundle"
+    return out, run_export(out)
+
+
+def test_every_variant_opens_proves_itself_and_answers_right(exported: tuple[Path, Report]) -> None:
+    out, report = exported
+    verify = tiny_data().verify
+    for row in report.variants:
+        with Session.open(out, variant=row.name, batch=3) as session:
+            logits, probabilities = session.infer(verify.pixels)
+            expected = np.exp(logits / session.variant.temperature)
+            assert session.proof is not None
+            assert session.proof.ok
+            assert (logits.argmax(axis=1) == verify.targets).mean() == pytest.approx(
+                row.accuracy.value, abs=0.03
+            )
+            assert probabilities == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_variants_are_in_order_of_preference(exported: tuple[Path, Report]) -> None:
+    out, report = exported
+    assert [row.name for row in report.variants] == [
+        "openvino-int8",
+        "onnx-int8",
+        "openvino-fp16",
+        "onnx-fp32",
+    ]
+    with Bundle.open(out) as bundle:
+        assert bundle.id == report.bundle_id
+        assert bundle.manifest.variant("onnx-fp32").temperature == 1.5
+        assert bundle.manifest.variant("onnx-int8").temperature != 1.5
+        assert bundle.manifest.variant("onnx-int8").contract["rung"] in [row.rung for row in report.rungs]
+
+
+def test_the_report_has_a_row_for_each_rung_and_says_which_was_taken(exported: tuple[Path, Report]) -> None:
+    rungs = exported[1].rungs
+    assert [(row.rung, row.head) for row in rungs] == [
+        ("onnxruntime", "float"),
+        ("nncf", "float"),
+        ("head solved again", "resolved"),
+    ]
+    assert [row.outcome for row in rungs].count("taken") == 1
+    assert all(row.verified is None for row in rungs if row.outcome.startswith("not tried"))
+    assert asdict(exported[1])["parity"].keys() == {"onnx-fp32", "openvino-fp32"}
+    assert max(exported[1].parity.values()) < 1e-4
+
+
+def test_two_exports_give_the_same_bundle(exported: tuple[Path, Report], tmp_path: Path) -> None:
+    again = run_export(tmp_path / "again")
+    files = {path.relative_to(exported[0]): path.read_bytes() for path in exported[0].rglob("*.*")}
+    second = {
+        path.relative_to(tmp_path / "again"): path.read_bytes() for path in (tmp_path / "again").rglob("*.*")
+    }
+    assert [name for name in files if files[name] != second.get(name)] == []
+    assert again.bundle_id == exported[1].bundle_id
+
+
+def test_no_file_names_a_local_path(exported: tuple[Path, Report]) -> None:
+    needles = [b"/tmp", b"/work", b"/home", b"site-packages", str(Path.cwd()).encode(), b"edgetl-export-"]
+    for path in exported[0].rglob("*.*"):
+        assert [needle for needle in needles if needle in path.read_bytes()] == [], path
+
+
+def test_a_zip_holds_the_same_bundle(exported: tuple[Path, Report], tmp_path: Path) -> None:
+    report = run_export(tmp_path / "bundle.zip")
+    assert report.bundle_id == exported[1].bundle_id
+    with Session.open(tmp_path / "bundle.zip") as session:
+        assert session.variant.name == "openvino-int8"
+
+
+def test_one_variant_is_enough(tmp_path: Path) -> None:
+    report = run_export(tmp_path / "bundle", variants=["onnx-fp32"])
+    assert [row.name for row in report.variants] == ["onnx-fp32"]
+    assert report.rungs == ()
+
+
+def test_an_unknown_variant_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"variants must be some of openvino-int8, .* got \['tflite'\]"):
+        run_export(tmp_path / "bundle", variants=["tflite"])
+
+
+def test_an_existing_place_is_refused_before_any_work(tmp_path: Path) -> None:
+    watcher = Quiet()
+    with pytest.raises(InputError, match="exists already"):
+        run_export(tmp_path, watcher=watcher)
+    assert watcher.phases == []
+
+
+def saboteur(onnx_path: Path, out: Path, **how: Any) -> None:
+    """A quantizer whose first range is absurdly wide: everything rounds to zero, no head can mend it."""
+    quantize(onnx_path, out, **how)
+    model = onnx.load(out)
+    scale = next(node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear")
+    onnx.save(replaced(model, {scale: array(model.graph, scale) * 1e6}), out)
+
+
+def test_an_int8_that_collapses_is_refused_with_the_numbers_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(
+        ContractError, match=r"onnxruntime: accuracy drops by \d+\.\d points, 5\.0 allowed"
+    ) as error:
+        run_export(tmp_path / "bundle", quantize=saboteur)
+    assert "head solved again: accuracy drops" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_left_out_aloud_when_that_is_the_policy(tmp_path: Path) -> None:
+    watcher = Quiet()
+    report = run_export(tmp_path / "bundle", quantize=saboteur, on_miss="fp16", watcher=watcher)
+    assert [row.name for row in report.variants] == ["openvino-fp16", "onnx-fp32"]
+    assert report.left_out.keys() == {"openvino-int8", "onnx-int8"}
+    assert "int8 misses its limit of 5 points" in report.left_out["onnx-int8"]
+    assert watcher.notes == [
+        note for note in watcher.notes if note.startswith("Left out: openvino-int8, onnx-int8")
+    ]
+
+
+def test_a_graph_with_another_mean_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = export.__globals__
+    true = module["torch_logits"]
+
+    def with_another_mean(model: Any, pixels: NDArray[np.uint8]) -> Any:
+        return true(replace(model, mean=(0.4, 0.4, 0.4)), pixels)
+
+    monkeypatch.setitem(module, "torch_logits", with_another_mean)
+    with pytest.raises(
+        ContractError, match="The exported graph is not the trained network: onnx-fp32 answers"
+    ):
+        run_export(tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_swapped_head_is_refused_by_the_proof(exported: tuple[Path, Report], tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(exported[0], folder)
+    model = onnx.load(folder / "models/model.onnx")
+    weight = find_classifier(model).weight
+    onnx.save(replaced(model, {weight: array(model.graph, weight)[::-1]}), folder / "models/model.onnx")
+    with Bundle.open(exported[0]) as bundle:
+        manifest = bundle.manifest
+    files = tuple(
+        replace(entry, sha256=_sha256(folder / entry.path), bytes=(folder / entry.path).stat().st_size)
+        for entry in manifest.files
+    )
+    (folder / "manifest.json").write_text(replace(manifest, files=files).to_json(), encoding="utf-8")
+    with pytest.raises(ProofError, match="logits off by"):
+        Session.open(folder, variant="onnx-fp32")
+
+
+def test_pictures_of_several_labels_are_exported_with_sigmoids(tmp_path: Path) -> None:
+    def several(labelled: Any) -> Any:
+        return replace(labelled, targets=np.eye(3, dtype=np.float32)[labelled.targets])
+
+    data = tiny_data()
+    data = replace(data, train=several(data.train), choose=several(data.choose), verify=several(data.verify))
+    report = run_export(tmp_path / "b", model=tiny_model(task="multi_label"), data=data, max_drop=0.3)
+    assert {row.balanced_accuracy for row in report.variants} == {None}
+    with Session.open(tmp_path / "b") as session:
+        logits, probabilities = session.infer(data.verify.pixels)
+        assert probabilities == pytest.approx(
+            1 / (1 + np.exp(-logits / session.variant.temperature)), abs=1e-4
+        )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

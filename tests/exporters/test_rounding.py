@@ -1,0 +1,56 @@
+"""Rounding to the int8 grid with cancelling errors."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from exporter_factories import colours, tiny_model
+
+from edgetl_exporters.graph import array
+from edgetl_exporters.measure import run_file
+from edgetl_exporters.rounding import means_graph, round_filters, rounded
+from edgetl_exporters.to_onnx import to_onnx, torch_logits
+
+
+def test_every_weight_is_a_whole_number_of_127_steps_and_at_most_one_step_away() -> None:
+    weights = np.random.default_rng(0).normal(size=(8, 27))
+    found = round_filters(weights, np.ones((8, 27)))
+    steps = np.abs(weights).max(axis=1, keepdims=True) / 127
+    assert found / steps == pytest.approx(np.round(found / steps), abs=1e-9)
+    assert (np.abs(found - weights) <= steps).all()
+
+
+def test_errors_weighted_by_the_mean_inputs_cancel() -> None:
+    generator = np.random.default_rng(0)
+    weights, means = generator.normal(size=(64, 27)), generator.uniform(0.5, 1, size=(64, 27))
+    steps = np.abs(weights).max(axis=1, keepdims=True) / 127
+    nearest = np.round(weights / steps) * steps
+    before = np.abs(((nearest - weights) * means).sum(axis=1)).mean()
+    after = np.abs(((round_filters(weights, means) - weights) * means).sum(axis=1)).mean()
+    assert after < before / 4
+
+
+def test_a_filter_of_zeros_stays_zero() -> None:
+    assert np.array_equal(round_filters(np.zeros((2, 9)), np.ones((2, 9))), np.zeros((2, 9)))
+
+
+def test_mean_inputs_are_those_of_the_layers_and_the_rounded_network_answers_alike(tmp_path: Path) -> None:
+    to_onnx(tiny_model(), tmp_path / "model.onnx")
+    model, data = onnx.load(tmp_path / "model.onnx"), colours(30, 1)
+    onnx.save(means_graph(model), tmp_path / "means.onnx")
+    means = run_file(tmp_path / "means.onnx", "onnxruntime", data.pixels, batch=10).logits
+    assert means.shape == (30, 3 + 8 + 8)
+    normal = (data.pixels / 255 - tiny_model().mean) / tiny_model().std
+    assert means[:, :3] == pytest.approx(normal.mean(axis=(1, 2)), abs=1e-5)
+
+    changed = rounded(model, means)
+    onnx.save(changed, tmp_path / "rounded.onnx")
+    logits = run_file(tmp_path / "rounded.onnx", "onnxruntime", data.pixels, batch=10).logits
+    wanted = torch_logits(tiny_model(), data.pixels)
+    assert logits == pytest.approx(wanted, abs=0.03 * np.ptp(wanted))
+    names = [t.name for t in model.graph.initializer]
+    moved = [
+        name for name in names if not np.array_equal(array(model.graph, name), array(changed.graph, name))
+    ]
+    assert len(moved) == 6  # weights and biases of three convolutions, and nothing of the head
