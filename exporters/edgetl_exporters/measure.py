@@ -72,7 +72,6 @@ def judge(task: Task, logits: Floats, targets: Targets, temperature: float) -> J
 
 def agreeing(one: Judged, other: Judged) -> NDArray[np.bool_]:
     """Tell for each picture, (n,), whether two models answer the same."""
-    same: NDArray[np.bool_] = (
-        np.asarray(one.decided == other.decided).reshape(len(one.correct), -1).all(axis=1)
-    )
+    equal = np.equal(one.decided, other.decided).reshape(len(one.correct), -1)
+    same: NDArray[np.bool_] = equal.all(axis=1)
     return same

@@ -25,22 +25,24 @@ from edgetl_runtime.pictures import Index, Picture
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 
 
-def colour_picture(path: Path, colour: str, seed: int) -> Picture:
-    """Write a noisy square of 40 pixels in which one colour is the strongest."""
+def colour_picture(path: Path, colour: str, seed: int, strength: int = 100) -> Picture:
+    """Write a noisy square of 40 pixels in which one colour is the strongest, on average by `strength`."""
     rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 120, (40, 40, 3))
-    pixels[..., COLOURS[colour]] += rng.integers(30, 130)
+    pixels = rng.integers(0, 100, (40, 40, 3))
+    pixels[..., COLOURS[colour]] += rng.integers(strength // 2, strength + strength // 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.astype(np.uint8)).save(path, format="PNG")
     return Picture(path, hashlib.sha256(path.read_bytes()).hexdigest(), (colour,))
 
 
-def colour_folder(root: Path, count: int = 20, names: Mapping[str, str] | None = None) -> Path:
+def colour_folder(
+    root: Path, count: int = 20, names: Mapping[str, str] | None = None, strength: int = 100
+) -> Path:
     """Write `count` pictures of each colour; `names` may rename the classes."""
     for number in range(count):
         for colour, place in COLOURS.items():
             folder = (names or {}).get(colour, colour)
-            colour_picture(root / folder / f"{number}.png", colour, 10 * number + place)
+            colour_picture(root / folder / f"{number}.png", colour, 10 * number + place, strength)
     return root
 
 

