@@ -76,8 +76,10 @@ def _int8(environment: Environment) -> Finding:
 def _package(name: str) -> Finding:
     if find_spec(name) is None:
         return Finding(name, "missing", "not installed", f"Run: pip install {name}")
-    distributions = metadata.packages_distributions().get(name, [])
-    return Finding(name, "ok", ", ".join(metadata.version(found) for found in distributions) or "installed")
+    try:
+        return Finding(name, "ok", metadata.version(name))
+    except metadata.PackageNotFoundError:  # It came under another name, such as onnxruntime-gpu.
+        return Finding(name, "ok", "installed")
 
 
 def _optional(name: str, purpose: str, extra: str) -> Finding:

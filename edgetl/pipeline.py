@@ -90,7 +90,9 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
         # The run's own list holds readable pictures only, so that hashes are enough.
         dataset = split_dataset(index(source, check=source != recorded, progress=watcher.progress))
     except InputError as error:
-        raise InputError(f"The pictures of the run {run.name!r} cannot be used: {error} {again}") from error
+        # The first line alone: the others list pictures, and flags that an export does not have.
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise InputError(f"The pictures of the run {run.name!r} cannot be used: {reason}. {again}") from error
     counts = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
     if dataset.fingerprint != run.dataset["fingerprint"] or counts != run.dataset["counts"]:
         raise InputError(

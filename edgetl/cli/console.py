@@ -141,7 +141,7 @@ def render_report(report: "Report", out: Path) -> str:
             table(("variant", "accuracy", "95 % interval", "drop", "contract", "p50 ms", "MB"), variants),
             *(f"Left out: {name}: {reason}" for name, reason in report.left_out.items()),
             parity,
-            f"Next: edgetl validate {out} DATA --out receipt.json",
+            f"Next: edgetl validate {quote(str(out))} DATA --out receipt.json",
         ]
     )
 

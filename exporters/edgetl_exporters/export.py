@@ -37,6 +37,9 @@ from edgetl_exporters.variants import DEFAULT, KINDS, Made, VariantName, ordered
 from edgetl_runtime.errors import ContractError
 from edgetl_runtime.manifest import EngineName
 
+# Training pictures that calibrate: 300 gave the same answers within noise, in three times the time.
+CALIBRATION = 100
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Float:
@@ -60,7 +63,7 @@ def export(
     variants: Sequence[str] = DEFAULT,
     max_drop: float = 0.01,
     on_miss: OnMiss = "fail",
-    calibration: int = 300,
+    calibration: int = CALIBRATION,
     solve_head: HeadSolver,
     fit_temperature: TemperatureFitter,
     provenance: Provenance,

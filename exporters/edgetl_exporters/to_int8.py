@@ -8,6 +8,7 @@ defects its whole accuracy, with either quantizer.
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -23,6 +24,7 @@ from edgetl_exporters.model import Pixels
 Quantizer = Literal["onnxruntime", "nncf"]
 
 _BATCH = 10
+_NO_TELEMETRY = "NNCF_CI"
 
 
 def quantize(
@@ -58,8 +60,12 @@ def _by_onnxruntime(source: Path, out: Path, images: Pixels, excluded: list[str]
 
 
 def _by_nncf(source: Path, out: Path, images: Pixels, excluded: list[str]) -> None:
-    import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
+    with _without_telemetry():
+        import nncf
+        from nncf.quantization.advanced_parameters import (
+            AdvancedQuantizationParameters,
+            QuantizationParameters,
+        )
 
     quantized = nncf.quantize(
         onnx.load(source),
@@ -86,6 +92,20 @@ class _Reader:
         """Return the next batch."""
         batch = next(self._batches, None)
         return None if batch is None else {IMAGES: batch}
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """NNCF reports its use to its makers unless this variable is set when it is first imported."""
+    before = os.environ.get(_NO_TELEMETRY)
+    os.environ[_NO_TELEMETRY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NO_TELEMETRY]
+        else:
+            os.environ[_NO_TELEMETRY] = before
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from edgetl.cli.settings import parse_steps, resolve_recipe
 from edgetl.recipe import Recipe, check_keys, read_recipe
 from edgetl_runtime.errors import InputError
 
@@ -129,14 +128,8 @@ def test_a_file_gives_every_field(tmp_path: Path) -> None:
     lines = []
     for name, value in given.to_json().items():
         lines.append(f"{name} = {list(value) if isinstance(value, tuple) else repr(value)}")
-    assert resolve_recipe(write(tmp_path / "r.toml", "\n".join(lines)), {}) == given
+    assert Recipe(**read_recipe(write(tmp_path / "r.toml", "\n".join(lines)))) == given
     assert all(getattr(given, name) != getattr(Recipe(), name) for name in FIELDS)
-
-
-def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
-    path = write(tmp_path / "r.toml", "size = 96\nseed = 3\nunfreeze = []\n")
-    found = resolve_recipe(path, {"seed": 4, "size": None, "epochs": None})
-    assert found == Recipe(size=96, seed=4, unfreeze=())
 
 
 @pytest.mark.parametrize(
@@ -159,15 +152,4 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["size = 1979-05-27", "views = 3", "unfreeze = [[1]]", "unfreeze = ['1']"])
 def test_a_type_that_only_toml_has_is_refused(line: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"^Recipe\.{line.split()[0]} must be "):
-        resolve_recipe(write(tmp_path / "r.toml", line), {})
-
-
-@pytest.mark.parametrize(("text", "steps"), [("2,3,9", (2, 3, 9)), (" 4 ", (4,)), ("0", ())])
-def test_a_flag_lists_steps(text: str, steps: tuple[int, ...]) -> None:
-    assert parse_steps(text) == steps
-
-
-@pytest.mark.parametrize("text", ["", "2,", "two", "1.5"])
-def test_a_flag_that_lists_no_numbers_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--unfreeze must be whole numbers such as 2,3,9"):
-        parse_steps(text)
+        Recipe(**read_recipe(write(tmp_path / "r.toml", line)))

@@ -18,6 +18,7 @@ from edgetl.dataset import Dataset, load_dataset
 from edgetl.events import Epoch, Step
 from edgetl.recipe import Recipe
 from edgetl.run import MODEL, PREDICTIONS, SPLITS, Run, read_head, read_module, read_run
+from edgetl.scoring import Comparison
 from edgetl.task import TASKS
 from edgetl.training import train
 from edgetl_runtime.errors import DatasetError, InputError
@@ -65,6 +66,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load_dataset(colour_folder(tmp_path_factory.mktemp("colours")))
 
 
+def keep_all(patch: pytest.MonkeyPatch) -> None:
+    """Keep every step, so that what is tested is about tuned weights on any machine."""
+    patch.setattr(steps, "compare", lambda best, candidate: Comparison(True, 0.1, 0.1, "kept for the test"))
+
+
+@pytest.fixture
+def generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_all(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def finished(
     dataset: Dataset, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
@@ -73,6 +84,7 @@ def finished(
     out, diary = tmp_path_factory.mktemp("finished") / "run", Diary()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETL_CACHE", str(shared_cache))
+        keep_all(patch)
         return out, train(dataset, RECIPE, out, diary), diary
 
 
@@ -109,7 +121,6 @@ def test_every_step_is_told_and_recorded(finished: tuple[Path, Run, Diary]) -> N
     assert [step["name"] for step in run.steps] == ["head", "last 2 stages", "last 4 stages"]
     assert [asdict(step) for step in diary.steps] == list(run.steps)
     assert diary.epochs == [(name, n) for name in ("last 2 stages", "last 4 stages") for n in (1, 2)]
-    assert any(step.kept for step in diary.steps[1:])
     assert [name.split(",")[0] for name in diary.phases] == [
         "backbone",
         "features to train on",
@@ -160,6 +171,7 @@ def test_the_runtime_reads_the_splits_of_the_run(finished: tuple[Path, Run, Diar
     assert {one.sha256: one.split for one in found.pictures} == splits
 
 
+@pytest.mark.usefixtures("generous")
 def test_the_same_training_leaves_the_same_weights(
     finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -168,6 +180,7 @@ def test_the_same_training_leaves_the_same_weights(
     assert again.temperature == finished[1].temperature
 
 
+@pytest.mark.usefixtures("generous")
 @pytest.mark.parametrize("at", [("last 2 stages", 1), ("last 2 stages", 2), ("last 4 stages", 1)])
 def test_a_killed_training_leaves_no_run_and_goes_on_to_the_same_bits(
     at: tuple[str, int], finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
@@ -202,11 +215,13 @@ def test_ctrl_c_writes_the_best_so_far(
     assert [step["name"] for step in run.steps] == ["head"]
     assert diary.notes == ["Interrupted: the best so far is kept."]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / MODEL).read_bytes() != (finished[0] / MODEL).read_bytes()
     head_alone = train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "head")
     assert (tmp_path / "run" / MODEL).read_bytes() == (tmp_path / "head" / MODEL).read_bytes()
     assert run.figures == head_alone.figures
 
 
+@pytest.mark.usefixtures("generous")
 def test_ctrl_c_in_a_later_step_keeps_the_step_before(
     finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -305,7 +320,10 @@ def test_several_labels_are_trained_from_end_to_end(tmp_path: Path) -> None:
     assert read_head(tmp_path / "run").weight.shape[0] == 5
 
 
-def test_a_run_is_a_backbone(finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path) -> None:
+def test_a_run_is_a_backbone(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgetl.training.fast_precision", lambda: "f32")  # One compilation instead of two.
     out, first, _ = finished
     recipe = replace(RECIPE, backbone=str(out), weights="default", size=None, crop=None, unfreeze=())
     run = train(dataset, recipe, tmp_path / "again")

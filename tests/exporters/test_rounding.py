@@ -48,7 +48,7 @@ def test_mean_inputs_are_those_of_the_layers_and_the_rounded_network_answers_ali
     onnx.save(changed, tmp_path / "rounded.onnx")
     logits = run_file(tmp_path / "rounded.onnx", "onnxruntime", data.pixels, batch=10).logits
     wanted = torch_logits(tiny_model(), data.pixels)
-    assert logits == pytest.approx(wanted, abs=0.03 * np.ptp(wanted))
+    assert logits == pytest.approx(wanted, abs=0.03 * float(np.ptp(wanted)))
     names = [t.name for t in model.graph.initializer]
     moved = [
         name for name in names if not np.array_equal(array(model.graph, name), array(changed.graph, name))

@@ -1,0 +1,134 @@
+"""From a run to a bundle: the run's own pictures, and no others."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from edgetl import pipeline
+from edgetl.backbones import create_backbone
+from edgetl.dataset import load_dataset, write_csv
+from edgetl.events import Watcher
+from edgetl.pipeline import export_run
+from edgetl.recipe import Recipe
+from edgetl.run import SPLITS, Run, environment_facts, write_run
+from edgetl_runtime import InputError, Session
+from edgetl_runtime.preprocess import Preprocess
+
+BACKBONE = "timm/test_efficientnet"
+
+
+def write_pictures(root: Path, *, per_split: int = 12) -> Path:
+    """Noisy pictures of two colours, split."""
+    generator = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for channel, name in enumerate(("green", "red")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(per_split):
+                pixels = generator.integers(0, 120, (48, 40, 3), dtype=np.uint8)
+                pixels[..., 1 - channel] += 100
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+def make_run(folder: Path, data: Path) -> Path:
+    """Write a run of a tiny backbone with a head that nobody trained."""
+    torch.manual_seed(0)
+    dataset, backbone = load_dataset(data), create_backbone(BACKBONE, weights="none")
+    counts = {split: len(dataset[split]) for split in ("train", "val", "test")}
+    run = Run(
+        name="colours",
+        task=dataset.task,
+        classes=dataset.classes,
+        backbone=BACKBONE,
+        width=backbone.width,
+        preprocess=Preprocess(64, 1.0),
+        mean=backbone.native.mean,
+        std=backbone.native.std,
+        temperature=1.25,
+        licence="Apache-2.0",
+        dataset={"path": str(data.resolve()), "fingerprint": dataset.fingerprint, "counts": counts},
+        recipe=Recipe(backbone=BACKBONE).to_json(),
+        steps=(),
+        figures={},
+        environment=environment_facts(),
+    )
+    folder.mkdir()
+    write_run(folder, run, backbone, nn.Linear(backbone.width, 2))
+    write_csv(dataset, folder / SPLITS)
+    return folder
+
+
+def test_a_run_becomes_a_bundle_that_proves_itself_and_tells_its_origin(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data")
+    run = make_run(tmp_path / "run", data)
+    report = export_run(run, tmp_path / "bundle", max_drop=1.0)
+    assert [row.name for row in report.variants] == [
+        "openvino-int8",
+        "onnx-int8",
+        "openvino-fp16",
+        "onnx-fp32",
+    ]
+    assert all(row.n == 12 for row in report.variants)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    for row in report.variants:
+        with Session.open(tmp_path / "bundle", variant=row.name) as session:
+            assert session.labels == ("green", "red")
+            assert session.manifest.provenance["dataset"] == {
+                "fingerprint": facts["dataset"]["fingerprint"],
+                "counts": {"train": 24, "val": 24, "test": 24},
+            }
+            assert session.manifest.provenance["backbone"] == BACKBONE
+    text = (tmp_path / "bundle" / "manifest.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text
+
+
+def test_other_pictures_are_refused_and_data_is_named(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data")
+    run = make_run(tmp_path / "run", data)
+    other = write_pictures(tmp_path / "other", per_split=13)
+    with pytest.raises(InputError, match=r"does not hold the pictures .* --data PATH"):
+        export_run(run, tmp_path / "bundle", data=other)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_pictures_that_are_gone_are_reported_and_found_again_by_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", write_pictures(tmp_path / "data"))
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    with pytest.raises(InputError, match=r"pictures of the run 'colours' cannot be used: .* --data PATH"):
+        export_run(run, tmp_path / "bundle")
+    handed = {}
+    monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]) or given[0])
+    assert export_run(run, tmp_path / "bundle", data=tmp_path / "moved").temperature == 1.25
+    assert [len(getattr(handed["data"], role)) for role in ("train", "choose", "verify")] == [24, 12, 12]
+
+
+def test_of_many_training_pictures_a_balanced_part_is_used_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", write_pictures(tmp_path / "data"))
+    handed, notes = {}, []
+    monkeypatch.setattr(pipeline, "MOST_TRAINING_PICTURES", 10)
+    monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]))
+
+    class Notes(Watcher):
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    export_run(run, tmp_path / "bundle", watcher=Notes())
+    assert np.bincount(handed["data"].train.targets).tolist() == [5, 5]
+    assert notes == ["10 of 24 training pictures calibrate and solve the head."]
+
+
+def test_an_existing_bundle_is_refused_before_the_run_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        export_run(tmp_path / "no run", tmp_path / "bundle")
