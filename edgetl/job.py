@@ -1,7 +1,8 @@
 """Everything about a training that is settled before its first number: data, roles, backbone, clock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,6 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
             "Add pictures, or give more of them the split val."
         )
     torch.manual_seed(recipe.seed)
-    torch.set_flush_denormal(True)  # Denormal gradients of dead channels are slow and mean nothing.
     watcher.phase("backbone")
     deadline = time.monotonic() + recipe.time_budget_s
     backbone = _backbone(recipe)
@@ -97,6 +97,17 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
         deadline=deadline,
         watcher=watcher,
     )
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Round numbers next to zero to zero meanwhile: gradients of dead channels are slow, and mean nothing."""
+    were_flushed = bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_flushed)
 
 
 def _backbone(recipe: Recipe) -> Backbone:

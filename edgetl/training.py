@@ -19,7 +19,7 @@ from edgetl.dataset import Dataset, check_names, write_csv
 from edgetl.events import Step, Watcher
 from edgetl.features import PLAIN, VIEWS, Extractor, fast_precision
 from edgetl.finetune import run_tail
-from edgetl.job import Job, prepare
+from edgetl.job import Job, flushed_denormals, prepare
 from edgetl.recipe import Recipe
 from edgetl.run import SPLITS, Run, environment_facts, write_predictions, write_run
 from edgetl.steps import AllActivations, Best, keep_plan, make_plan, solve, tail_from, take_step
@@ -29,6 +29,7 @@ from edgetl_runtime.errors import InputError
 from edgetl_runtime.metrics import figures
 
 
+@flushed_denormals()
 def train(
     dataset: Dataset,
     recipe: Recipe,

@@ -221,8 +221,8 @@ def _pack_one(one: Made, files: _Float, taken: Taken | None, pixels: Pixels) -> 
     else:
         beside = files.onnx if other == "onnxruntime" else files.fp32
     own = run_file(one.file, kind.engine, pixels).logits
-    apart = own - run_file(beside, other, pixels).logits
-    variant = one.variant(files.judged[1], tolerance(one.name, apart, files.logits))
+    theirs = run_file(beside, other, pixels).logits
+    variant = one.variant(files.judged[1], tolerance(one.name, own, theirs, files.logits))
     return PackedVariant(variant, one.sources(), own)
 
 

@@ -131,18 +131,23 @@ def ordered(names: Sequence[str]) -> tuple[VariantName, ...]:
     return tuple(name for name in KINDS if name in names)
 
 
-def tolerance(name: VariantName, apart: Floats, logits: Floats) -> float:
+def tolerance(name: VariantName, own: Floats, other: Floats, logits: Floats) -> float:
     """Return how far a device's logits may be from the reference: four times what two engines differ by.
 
     Both engines run the same network on the reference cases, on this machine; for fp16, the second one runs
     the fp32 weights, since a device may also compute in fp16. Another processor rounds in other places, which
     four times the difference allows for. Where the engines happen to agree there is a floor: a share of the
-    range of the float model's logits on real pictures, `Kind.floor`.
+    range of the float model's logits on real pictures, `Kind.floor`. In any case it stays below half of what
+    the cases differ by among themselves, or the proof would pass a device that mistakes one for another.
 
     Args:
-        apart: the engines' difference (cases, classes). logits: of the float model on real pictures.
+        own, other: logits (cases, classes) of the variant's engine, which are the reference, and of the other
+            engine. logits: of the float model on real pictures.
     """
-    measured = float(np.abs(apart).max())
+    measured = float(np.abs(own - other).max())
     floor = KINDS[name].floor * float(np.ptp(logits))
-    # Rounded up to three digits, so that the manifest does not depend on the last bit.
-    return min(MAX_TOLERANCE, float(f"{1.005 * max(_MARGIN * measured, floor, 1e-6):.3g}"))
+    first, second = np.triu_indices(len(own), 1)
+    apart = float(np.median(np.abs(own[first] - own[second]).max(axis=1)))
+    wanted = min(max(_MARGIN * measured, floor), apart / 2, MAX_TOLERANCE)
+    # To three digits, so that the manifest does not depend on the last bit.
+    return float(f"{max(wanted, 1e-6):.3g}")

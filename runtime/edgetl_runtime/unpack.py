@@ -24,6 +24,7 @@ _DAMAGED = (
     zlib.error,
     struct.error,
     EOFError,
+    IndexError,
     NotImplementedError,
     OverflowError,
     RuntimeError,

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from edgetl_factories import Diary, tiny_job
 
 from edgetl.dataset import Dataset, split_dataset
-from edgetl.job import prepare
+from edgetl.job import flushed_denormals, prepare
 from edgetl.recipe import Recipe
 from edgetl.roles import halves
 from edgetl_runtime.errors import DatasetError, InputError
@@ -97,3 +98,18 @@ def test_logits_are_scored_under_the_weights_of_the_job() -> None:
     logits = np.random.default_rng(0).normal(size=(len(job.choose), 2))
     assert job.score(logits, job.choose).loss != tiny_job().score(logits, job.choose).loss
     assert job.targets(job.choose).tolist() == [int(one.sha256, 16) % 2 for one in job.choose]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_numbers_next_to_zero_are_flushed_for_the_training_alone(before: bool) -> None:
+    def flushed() -> bool:
+        return bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
+
+    torch.set_flush_denormal(before)
+    try:
+        with pytest.raises(KeyError), flushed_denormals():
+            assert flushed()
+            raise KeyError
+        assert flushed() is before
+    finally:
+        torch.set_flush_denormal(False)

@@ -103,7 +103,7 @@ def test_pictures_that_are_gone_are_reported_and_found_again_by_data(
 ) -> None:
     run = make_run(tmp_path / "run", write_pictures(tmp_path / "data"))
     shutil.move(tmp_path / "data", tmp_path / "moved")
-    with pytest.raises(InputError, match=r"pictures of the run 'colours' cannot be used: .* --data PATH"):
+    with pytest.raises(InputError, match=r"(?s)pictures of the run 'colours' cannot be used: .* --data PATH"):
         export_run(run, tmp_path / "bundle")
     handed = {}
     monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]) or given[0])

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from edgetl import steps
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.events import Epoch, Step
+from edgetl.job import prepare
 from edgetl.recipe import Recipe
 from edgetl.run import MODEL, PREDICTIONS, SPLITS, Run, read_head, read_module, read_run
 from edgetl.scoring import Comparison
@@ -71,6 +71,12 @@ def keep_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(steps, "compare", lambda best, candidate: Comparison(True, 0.1, 0.1, "kept for the test"))
 
 
+@pytest.fixture(autouse=True)
+def one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extract all features in f32: one compilation instead of two."""
+    monkeypatch.setattr("edgetl.training.fast_precision", lambda: "f32")
+
+
 @pytest.fixture
 def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_all(monkeypatch)
@@ -84,6 +90,7 @@ def finished(
     out, diary = tmp_path_factory.mktemp("finished") / "run", Diary()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETL_CACHE", str(shared_cache))
+        patch.setattr("edgetl.training.fast_precision", lambda: "f32")
         keep_all(patch)
         return out, train(dataset, RECIPE, out, diary), diary
 
@@ -320,17 +327,17 @@ def test_several_labels_are_trained_from_end_to_end(tmp_path: Path) -> None:
     assert read_head(tmp_path / "run").weight.shape[0] == 5
 
 
-def test_a_run_is_a_backbone(
-    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_is_a_backbone_with_its_own_weights_and_size(
+    finished: tuple[Path, Run, Diary], dataset: Dataset
 ) -> None:
-    monkeypatch.setattr("edgetl.training.fast_precision", lambda: "f32")  # One compilation instead of two.
-    out, first, _ = finished
-    recipe = replace(RECIPE, backbone=str(out), weights="default", size=None, crop=None, unfreeze=())
-    run = train(dataset, recipe, tmp_path / "again")
-    assert (run.backbone, run.preprocess, run.licence) == (first.backbone, first.preprocess, first.licence)
-    shutil.copytree(out, tmp_path / "moved")
-    trunks = [read_module(folder)[0].state_dict() for folder in (tmp_path / "again", tmp_path / "moved")]
-    assert all(torch.equal(tensor, trunks[1][name]) for name, tensor in trunks[0].items())
+    out, run, _ = finished
+    recipe = replace(RECIPE, backbone=str(out), weights="default", size=None, crop=None)
+    job, random = prepare(dataset, recipe, Diary()), prepare(dataset, RECIPE, Diary())
+    assert (job.backbone.name, job.backbone.licence) == (run.backbone, run.licence)
+    assert job.preprocess == run.preprocess
+    assert job.backbone.weights_id != random.backbone.weights_id
+    found, tuned = job.backbone.trunk().state_dict(), read_module(out)[0].state_dict()
+    assert all(torch.equal(tensor, tuned[name]) for name, tensor in found.items())
 
 
 def test_a_run_as_backbone_brings_its_own_weights(

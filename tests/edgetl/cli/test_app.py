@@ -201,6 +201,29 @@ def test_a_place_that_is_taken_is_told_before_the_pictures_are_read(
     assert listed(tmp_path) == ["run"]
 
 
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def press_ctrl_c(self: ConsoleWatcher, step: str, epoch: Epoch, of: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ConsoleWatcher, "epoch", press_ctrl_c)
+    return
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_ctrl_c_in_a_step_leaves_the_best_so_far_and_exits_with_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = colour_folder(tmp_path / "data"), tmp_path / "run"
+    flags = [*TINY, "--views", "none", "--unfreeze", "2,4", "--epochs", "1"]
+    assert main(["train", str(data), "--out", str(out), *flags]) == 130
+    output = capsys.readouterr()
+    assert "Interrupted: this is the best so far.\n" in output.out
+    assert "Interrupted: the best so far is kept.\n" in output.err
+    with (out / SPLITS).open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.reader(file))) == 61
+
+
 def test_spaces_and_other_letters_are_no_trouble_and_odd_files_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,29 +275,6 @@ def test_a_recipe_file_and_flags_reach_the_training(
         "unfreeze": [],
     }
     assert recipe == json.loads(json.dumps(Recipe().to_json())) | named
-
-
-@pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def press_ctrl_c(self: ConsoleWatcher, step: str, epoch: Epoch, of: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ConsoleWatcher, "epoch", press_ctrl_c)
-    return
-
-
-@pytest.mark.usefixtures("interrupted")
-def test_ctrl_c_in_a_step_leaves_the_best_so_far_and_exits_with_130(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data, out = colour_folder(tmp_path / "data"), tmp_path / "run"
-    flags = [*TINY, "--views", "none", "--unfreeze", "2,4", "--epochs", "1"]
-    assert main(["train", str(data), "--out", str(out), *flags]) == 130
-    output = capsys.readouterr()
-    assert "Interrupted: this is the best so far.\n" in output.out
-    assert "Interrupted: the best so far is kept.\n" in output.err
-    with (out / SPLITS).open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.reader(file))) == 61
 
 
 def break_down(what: BaseException) -> Callable[..., None]:
