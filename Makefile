@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 DEVICE := .venv-device
 BIN := $(VENV)/bin
+# Two processes of one thread each: many small tests would spend their time starting and joining threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 # Everything that decides what an environment holds; the device's holds the runtime's wheel, so its sources too.
 PINS := pyproject.toml runtime/pyproject.toml constraints.txt
 RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')
@@ -23,10 +25,10 @@ type: $(VENV)/.ready  ## check the types of the three packages, strictly
 	$(BIN)/mypy
 
 test: $(VENV)/.ready  ## run the tests that take seconds
-	$(BIN)/pytest -m "not slow and not system"
+	$(PYTEST) -m "not slow and not system"
 
 test-slow: $(VENV)/.ready  ## run the tests that take minutes
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 test-device: $(DEVICE)/.ready  ## run the runtime's tests as a device has it: its wheel alone, without torch
 	@! $(DEVICE)/bin/python -c "import torch" 2> /dev/null || { echo "error: torch is in $(DEVICE)" >&2; exit 1; }
