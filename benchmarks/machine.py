@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -39,8 +38,3 @@ def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
 def ratio(times: Mapping[str, list[float]], slow: str, fast: str) -> float:
     """Return the median over rounds of slow / fast: paired, so that drift cancels."""
     return round(median(a / b for a, b in zip(times[slow], times[fast], strict=True)), 2)
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    """Turn a dataclass into JSON."""
-    return asdict(value)

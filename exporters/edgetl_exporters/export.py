@@ -95,21 +95,20 @@ def export(
         parity, pictures = _parity(model, data, float_model)
         ladder = None
         if any(KINDS[name].precision == "int8" for name in wanted):
-            ladder = climb(
-                Climb(
-                    source=float_model.onnx,
-                    task=model.task,
-                    data=data,
-                    reference=float_model.judged,
-                    limit=max_drop,
-                    calibration=calibration,
-                    folder=folder,
-                    quantize=quantize,
-                    solve_head=solve_head,
-                    fit_temperature=fit_temperature,
-                    watcher=watcher,
-                )
+            givens = Climb(
+                source=float_model.onnx,
+                task=model.task,
+                data=data,
+                reference=float_model.judged,
+                limit=max_drop,
+                calibration=calibration,
+                folder=folder,
+                quantize=quantize,
+                solve_head=solve_head,
+                fit_temperature=fit_temperature,
+                watcher=watcher,
             )
+            ladder = climb(givens)
         left_out = _missed(ladder, wanted, max_drop, on_miss, watcher)
         watcher.phase("measure and pack")
         cases, taken = reference_cases(model.preprocess), ladder.taken if ladder else None

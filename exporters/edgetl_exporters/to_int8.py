@@ -6,12 +6,9 @@ temperature, softmax) stays in float, and by default the classifier too: quantiz
 defects its whole accuracy, with either quantizer.
 """
 
-import io
-import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +17,7 @@ import onnx
 
 from edgetl_exporters.graph import IMAGES, find_classifier, outside_nodes, pooling_nodes
 from edgetl_exporters.model import Pixels
+from edgetl_exporters.quiet import quiet
 
 Quantizer = Literal["onnxruntime", "nncf"]
 
@@ -40,7 +38,7 @@ def quantize(
     excluded = outside_nodes(model)
     if float_classifier:
         excluded += find_classifier(model).nodes
-    with _quiet():
+    with quiet():
         _QUANTIZERS[quantizer](onnx_path, out, images, excluded)
 
 
@@ -106,16 +104,3 @@ def _without_telemetry() -> Iterator[None]:
             del os.environ[_NO_TELEMETRY]
         else:
             os.environ[_NO_TELEMETRY] = before
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantizers' bars, logs and warnings away from the user; errors are raised all the same."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

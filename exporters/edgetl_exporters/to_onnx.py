@@ -7,11 +7,6 @@ The graph takes pixels and gives probabilities, so that no app needs a second de
     probabilities  float32 (N, classes): softmax, or for several labels sigmoid, of logits / temperature
 """
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import onnx
@@ -22,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from edgetl_exporters.graph import tidied
 from edgetl_exporters.model import Floats, Model, Pixels
+from edgetl_exporters.quiet import quiet
 from edgetl_runtime.pictures import Task
 
 OPSET = 20
@@ -56,7 +52,7 @@ def to_onnx(model: Model, path: Path) -> None:
     graph, size = _Graph(model).eval(), model.preprocess.size
     # Two pictures, since a batch of one would be taken for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         exported = torch.export.export(graph, (example,), dynamic_shapes={"images": {0: Dim("N")}})
         program = torch.onnx.export(
             _pool_by_mean(exported),
@@ -97,16 +93,3 @@ def _pool_by_mean(program: ExportedProgram) -> ExportedProgram:
             node.target, node.args = aten.mean.dim, (node.args[0], [2, 3], True)
     program.graph_module.recompile()
     return program
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress, its warnings about itself and its log away from the user."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
