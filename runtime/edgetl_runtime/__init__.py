@@ -19,15 +19,20 @@ if TYPE_CHECKING:
         PictureError,
         ProofError,
         ReceiptError,
+        SignatureError,
     )
+    from edgetl_runtime.following import Follower, follow
     from edgetl_runtime.gating import Flip, Verdict, gate
+    from edgetl_runtime.installation import install, rollback
     from edgetl_runtime.manifest import Manifest, Variant
     from edgetl_runtime.metrics import Figure
+    from edgetl_runtime.monitor import Monitor
     from edgetl_runtime.pictures import Index, Picture, Unreadable, index
     from edgetl_runtime.preprocess import Preprocess
     from edgetl_runtime.proof import Check, Proof, prove
     from edgetl_runtime.receipt import Receipt
     from edgetl_runtime.session import Prediction, Session
+    from edgetl_runtime.signature import PublicKey
     from edgetl_runtime.statistics import Interval, tango, wilson
     from edgetl_runtime.validation import validate
 
@@ -44,26 +49,33 @@ __all__ = [
     "EngineError",
     "Figure",
     "Flip",
+    "Follower",
     "Index",
     "InputError",
     "Interval",
     "Manifest",
+    "Monitor",
     "Picture",
     "PictureError",
     "Prediction",
     "Preprocess",
     "Proof",
     "ProofError",
+    "PublicKey",
     "Receipt",
     "ReceiptError",
     "Session",
+    "SignatureError",
     "Unreadable",
     "Variant",
     "Verdict",
     "__version__",
+    "follow",
     "gate",
     "index",
+    "install",
     "prove",
+    "rollback",
     "tango",
     "validate",
     "wilson",
@@ -83,15 +95,20 @@ _MODULES = {
         "PictureError",
         "ProofError",
         "ReceiptError",
+        "SignatureError",
     ),
+    "following": ("Follower", "follow"),
     "gating": ("Flip", "Verdict", "gate"),
+    "installation": ("install", "rollback"),
     "manifest": ("Manifest", "Variant"),
     "metrics": ("Figure",),
+    "monitor": ("Monitor",),
     "pictures": ("Index", "Picture", "Unreadable", "index"),
     "preprocess": ("Preprocess",),
     "proof": ("Check", "Proof", "prove"),
     "receipt": ("Receipt",),
     "session": ("Prediction", "Session"),
+    "signature": ("PublicKey",),
     "statistics": ("Interval", "tango", "wilson"),
     "validation": ("validate",),
 }

@@ -10,20 +10,24 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from edgetl_runtime.contents import differences, refuse
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.manifest import MANIFEST_NAME, MAX_FILES, MAX_MANIFEST_BYTES, Manifest
+from edgetl_runtime.signature import PublicKey, read_signature
+from edgetl_runtime.signature import verify as verify_signature
+from edgetl_runtime.slots import is_slots, read_pointer
 from edgetl_runtime.unpack import unpack
 
 
 class Bundle:
     """An opened bundle, to be closed or used in `with`: a zip lies unpacked in a private folder until then.
 
-    root: the folder of its files. manifest: what they are.
+    root: the folder of its files. manifest: what they are. signer: the trusted key that signed it, None where
+    none was asked for.
     """
 
     def __init__(self, root: Path, manifest: Manifest, *, temporary: bool = False) -> None:
@@ -31,32 +35,66 @@ class Bundle:
         self.root = root
         self.manifest = manifest
         self.id = manifest.hash
+        self.signer: PublicKey | None = None
         self._names = {entry.path for entry in manifest.files}
         self._discard: Callable[[], object] = lambda: None
         if temporary:
             self._discard = weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> "Bundle":
-        """Open a folder or a zip.
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        verify: bool = True,
+        trust: Sequence[PublicKey] | None = None,
+    ) -> "Bundle":
+        """Open a folder or a zip, or of a folder of slots the bundle in use; see `installation`.
 
         Args:
             verify: False leaves out the hashes, where this process has verified them already; names, kinds
                 and sizes are checked in any case.
+            trust: public keys of which one must have signed the bundle; None asks for no signature. It
+                vouches for the files only together with their hashes.
 
         Raises:
+            SignatureError: the bundle is not signed by a key of `trust`.
             BundleError: not a bundle, damaged, hostile or of a newer version; names what is wrong.
         """
         path = Path(path)
         try:
-            if path.is_dir():
-                root = path.resolve()
-                return cls(root, _check_folder(root, str(path), verify))
-            if path.is_file():
-                return cls._open_zip(path, verify)
+            opened = cls._open(path, verify)
         except OSError as error:
             raise BundleError(f"The bundle {str(path)!r} cannot be read: {error}.") from error
+        if trust is not None:
+            opened._require_signature(trust)
+        return opened
+
+    @classmethod
+    def _open(cls, path: Path, verify: bool) -> "Bundle":
+        if path.is_dir() and is_slots(path):
+            return cls._open_slots(path, verify)
+        if path.is_dir():
+            root = path.resolve()
+            return cls(root, _check_folder(root, str(path), verify))
+        if path.is_file():
+            return cls._open_zip(path, verify)
         raise BundleError(f"There is no bundle at {str(path)!r}; it must be a folder or a zip.")
+
+    @classmethod
+    def _open_slots(cls, path: Path, verify: bool) -> "Bundle":
+        pointer = read_pointer(path)
+        root = (path / pointer.current.name).resolve()
+        try:
+            manifest = _check_folder(root, str(path / pointer.current.name), verify)
+            if manifest.hash != pointer.current.id:
+                raise BundleError(f"{str(root)!r} holds another bundle than was installed. Install it again.")
+        except (BundleError, OSError):
+            # Since the pointer was read, two installations may have put another bundle into this very slot.
+            if read_pointer(path) != pointer:
+                return cls._open_slots(path, verify)
+            raise
+        return cls(root, manifest)
 
     @classmethod
     def _open_zip(cls, path: Path, verify: bool) -> "Bundle":
@@ -66,6 +104,13 @@ class Bundle:
             return cls(root, _check_folder(root, str(path), verify), temporary=True)
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
+            raise
+
+    def _require_signature(self, trust: Sequence[PublicKey]) -> None:
+        try:
+            self.signer = verify_signature(self.manifest, read_signature(self.root), trust)
+        except BaseException:
+            self.close()
             raise
 
     def path(self, name: str) -> Path:

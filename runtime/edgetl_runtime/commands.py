@@ -7,23 +7,62 @@ used, so that a command line can print its help at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl_runtime.errors import InputError, PictureError
+from edgetl_runtime.errors import EngineError, InputError, PictureError, ProofError
 
 if TYPE_CHECKING:
+    from edgetl_runtime.benching import Timed
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.engines import Hint
+    from edgetl_runtime.fleet import Fleet
+    from edgetl_runtime.ledger import Wear
     from edgetl_runtime.manifest import Manifest
     from edgetl_runtime.pictures import Progress
+    from edgetl_runtime.planning import Plan
     from edgetl_runtime.receipt import Receipt
+    from edgetl_runtime.rules import Limits
     from edgetl_runtime.session import Prediction, Session
+    from edgetl_runtime.signature import PublicKey
+    from edgetl_runtime.slots import Pointer
     from edgetl_runtime.verdict import Verdict
 
-__all__ = ["Answer", "Answers", "parse_points", "run_check", "run_info", "run_predict", "run_validate"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Checked",
+    "Where",
+    "parse_points",
+    "run_bench",
+    "run_check",
+    "run_fleet",
+    "run_info",
+    "run_install",
+    "run_plan",
+    "run_predict",
+    "run_rollback",
+    "run_validate",
+]
 
 Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which variant runs on which device, and how; the fields mean what they do in `Session.open`."""
+
+    variant: str = "auto"
+    device: str = "cpu"
+    fallback: str | None = None
+    threads: int | None = None
+    hint: Hint = "latency"
+
+
+HERE = Where()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +84,14 @@ class Answers:
     answers: tuple[Answer, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A verdict, and how worn its test set is where a ledger is kept."""
+
+    verdict: Verdict
+    wear: Wear | None
+
+
 def _silent(note: str) -> None:
     """Tell nobody."""
 
@@ -53,18 +100,18 @@ def run_predict(
     bundle: Path,
     pictures: Sequence[Path],
     *,
-    variant: str = "auto",
-    device: str = "cpu",
+    where: Where = HERE,
     notify: Notify = _silent,
 ) -> Answers:
     """Predict pictures; one that cannot be used does not stop the others.
 
     Args:
-        variant: A name, or "auto": the first in the manifest's order whose engine is installed.
+        where: Which variant runs on which device.
         notify: Is told of each variant that was preferred and could not be used.
     """
-    with _opened(bundle, variant, device, notify) as session:
-        answers = tuple(_answer(session, picture) for picture in pictures)
+    with _opened(bundle, where, notify) as session:
+        found = session.stream(pictures, errors="yield")
+        answers = tuple(_answer(*pair) for pair in zip(pictures, found, strict=True))
         return Answers(session.variant.name, session.device, session.labels, answers)
 
 
@@ -72,29 +119,149 @@ def run_validate(
     bundle: Path,
     data: Path,
     *,
-    variant: str = "auto",
-    device: str = "cpu",
+    where: Where = HERE,
     split: str = "test",
     limit: int | None = None,
     max_unreadable: float = 0.05,
+    out: Path | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
     notify: Notify = _silent,
 ) -> Receipt:
-    """Measure a bundle on labelled pictures; see `run_predict` and `validate` for the arguments."""
+    """Measure a bundle on labelled pictures; see `run_predict` and `validate` for the other arguments.
+
+    Args:
+        out: Where the receipt is written. Until then the answers are kept in a journal beside it.
+        resume: Go on with the journal of a run that was killed.
+    """
+    from edgetl_runtime.journal import journal_of
     from edgetl_runtime.validation import validate
 
-    with _opened(bundle, variant, device, notify) as session:
-        return validate(
-            session, data, split=split, limit=limit, max_unreadable=max_unreadable, progress=progress
+    if resume and out is None:
+        raise InputError("--resume needs --out: the answers so far lie beside the receipt.")
+    journal = None if out is None else journal_of(out)
+    with _opened(bundle, where, notify) as session:
+        receipt = validate(
+            session,
+            data,
+            split=split,
+            limit=limit,
+            max_unreadable=max_unreadable,
+            progress=progress,
+            journal=journal,
+            resume=resume,
         )
+    if out is not None and journal is not None:
+        receipt.write(out)
+        journal.unlink(missing_ok=True)
+    return receipt
 
 
-def run_check(baseline: Path, candidate: Path, *, margin: float = 0.005) -> Verdict:
-    """Hold the candidate's receipt against the baseline's; `margin` is a ratio."""
+def run_check(
+    baseline: Path,
+    candidate: Path,
+    *,
+    margin: float = 0.005,
+    alpha: float = 0.05,
+    limits: Limits | None = None,
+    ledger: Path | None = None,
+) -> Checked:
+    """Hold the candidate's receipt against the baseline's; see `gate` for the limits.
+
+    Args:
+        ledger: The decision is appended to this file.
+    """
     from edgetl_runtime.gating import gate
+    from edgetl_runtime.ledger import append, decision
+    from edgetl_runtime.receipt import Receipt
+    from edgetl_runtime.rules import Limits
+
+    limits = limits or Limits()
+    before, after = Receipt.read(baseline), Receipt.read(candidate)
+    verdict = gate(before, after, margin=margin, alpha=alpha, limits=limits)
+    if ledger is None:
+        return Checked(verdict, None)
+    entry = decision(before, after, verdict, limits)
+    return Checked(verdict, append(ledger, entry).wear(entry.test_set))
+
+
+def run_plan(
+    receipt: Path | None = None,
+    *,
+    margin: float = 0.005,
+    discordance: float | None = None,
+    drop: float = 0.0,
+    n: int | None = None,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> Plan:
+    """Plan a test set; see `plan` for the arguments.
+
+    Args:
+        receipt: Gives `n`, and as a last row the discordance of models as accurate that err independently.
+    """
+    from edgetl_runtime.planning import DISCORDANCES, plan
     from edgetl_runtime.receipt import Receipt
 
-    return gate(Receipt.read(baseline), Receipt.read(candidate), margin=margin)
+    shares = list(DISCORDANCES) if discordance is None else [discordance]
+    if receipt is not None:
+        right = Receipt.read(receipt).predictions.right
+        n = len(right) if n is None else n
+        independent = 2 * float(right.mean()) * (1 - float(right.mean()))
+        shares += [independent] if discordance is None and independent > 0 else []
+    return plan(shares, margin=margin, drop=drop, n=n, alpha=alpha, power=power)
+
+
+def run_fleet(receipts: Sequence[Path], *, tolerance: float = 0.005, alpha: float = 0.05) -> Fleet:
+    """Compare receipts of many devices, called by the names of their files."""
+    from edgetl_runtime.fleet import compare_fleet
+    from edgetl_runtime.receipt import Receipt
+
+    stems = [path.stem for path in receipts]
+    names = stems if len(set(stems)) == len(stems) else [path.as_posix() for path in receipts]
+    return compare_fleet([Receipt.read(path) for path in receipts], names, tolerance=tolerance, alpha=alpha)
+
+
+def run_bench(
+    bundle: Path,
+    picture: Path | None = None,
+    *,
+    where: Where = HERE,
+    rounds: int = 50,
+    notify: Notify = _silent,
+) -> list[Timed]:
+    """Time the variants of a bundle side by side on this machine; see `run_predict` for the other arguments.
+
+    Args:
+        picture: None makes one of 1920 x 1280 pixels.
+        where: With the variant "auto" all variants that can be used are timed.
+        rounds: How often each is run.
+    """
+    from edgetl_runtime.benching import bench, sample_picture
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.decode import read_file
+    from edgetl_runtime.opening import AUTO, candidates, refusal
+
+    if rounds < 1:
+        raise InputError(f"--rounds must be at least 1, got {rounds}.")
+    data = sample_picture() if picture is None else read_file(picture)
+    with ExitStack() as stack:
+        opened = stack.enter_context(Bundle.open(bundle))
+        chosen = (
+            [] if where.variant != AUTO or where.device == AUTO else candidates(opened.manifest, AUTO, "next")
+        )
+        names = [variant.name for variant in chosen] or [where.variant]
+        sessions = []
+        errors: dict[str, EngineError | ProofError] = {}
+        for name in names:
+            try:
+                sessions.append(stack.enter_context(_opened(opened, replace(where, variant=name), notify)))
+            except (EngineError, ProofError) as error:
+                errors[name] = error
+                notify(f"variant {name!r} was skipped: {error}")
+        if not sessions:
+            raise refusal(errors)
+        return bench(sessions, data, rounds)
 
 
 def run_info(bundle: Path) -> Manifest:
@@ -105,34 +272,67 @@ def run_info(bundle: Path) -> Manifest:
         return opened.manifest
 
 
-def parse_points(text: str) -> float:
-    """Return a share from percentage points, `0.5pp` or `0.5%`, or from a ratio, `0.005`."""
+def run_install(
+    bundle: Path, into: Path, *, trust: Sequence[str] | None, variant: str = "auto", device: str = "cpu"
+) -> Pointer:
+    """Install a bundle into a folder of slots; `trust` names public keys as `PublicKey.read` takes them."""
+    from edgetl_runtime.installation import install
+
+    return install(bundle, into, trust=_keys(trust), prove=partial(_prove, variant=variant, device=device))
+
+
+def run_rollback(
+    into: Path, *, trust: Sequence[str] | None, variant: str = "auto", device: str = "cpu"
+) -> Pointer:
+    """Go back to the bundle before; see `run_install` for the arguments."""
+    from edgetl_runtime.installation import rollback
+
+    return rollback(into, trust=_keys(trust), prove=partial(_prove, variant=variant, device=device))
+
+
+def parse_points(text: str, what: str = "A margin") -> float:
+    """Return a share from percentage points, `0.5pp` or `0.5%`, or from a ratio, `0.005`.
+
+    `what` is the subject of the messages.
+    """
     number = text.strip().removesuffix("pp").removesuffix("%")
     has_unit = number != text.strip()
     try:
         value = float(number)
     except ValueError:
-        raise InputError(f"A margin must be like 0.5pp, 0.5% or 0.005, got {text!r}.") from None
+        raise InputError(f"{what} must be like 0.5pp, 0.5% or 0.005, got {text!r}.") from None
     if not has_unit and value >= 0.1:
         raise InputError(
-            f"A margin of {text!r} would be {100 * value:g} percentage points. Write {text.strip()}pp, or "
+            f"{what} of {text!r} would be {100 * value:g} percentage points. Write {text.strip()}pp, or "
             f"{100 * value:g}pp if so many are meant."
         )
     return round(value / 100, 12) if has_unit else value
 
 
-@contextmanager
-def _opened(bundle: Path, variant: str, device: str, notify: Notify) -> Iterator[Session]:
+def _keys(trust: Sequence[str] | None) -> list[PublicKey] | None:
+    from edgetl_runtime.signature import PublicKey
+
+    return None if trust is None else [PublicKey.read(key) for key in trust]
+
+
+def _prove(bundle: Bundle, *, variant: str, device: str) -> None:
     from edgetl_runtime.session import Session
 
-    with Session.open(bundle, variant=variant, device=device) as session:
+    Session.open(bundle, variant=variant, device=device).close()
+
+
+@contextmanager
+def _opened(bundle: Path | Bundle, where: Where, notify: Notify) -> Iterator[Session]:
+    from edgetl_runtime.session import Session
+
+    settings = asdict(where)
+    with Session.open(bundle, **settings) as session:
         for skipped in session.skipped:
             notify(f"variant {skipped.variant!r} was skipped: {skipped.reason}")
         yield session
 
 
-def _answer(session: Session, picture: Path) -> Answer:
-    try:
-        return Answer(picture, session.predict(picture))
-    except PictureError as error:
-        return Answer(picture, None, str(error))
+def _answer(picture: Path, found: Prediction | PictureError) -> Answer:
+    if isinstance(found, PictureError):
+        return Answer(picture, None, str(found))
+    return Answer(picture, found)

@@ -6,40 +6,49 @@ file's size and the pixels that its header claims are checked before anything is
 
 import os
 import stat
+import struct
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.errors import PictureError
+from edgetl_runtime.errors import InputError, PictureError
 from edgetl_runtime.pillow import COPY_AGAIN, FORMATS, MAX_PIXELS, SAVE_AGAIN, pillow, too_many_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image | NDArray[np.uint8]"
 
+Channels = Literal["rgb", "bgr"]
+
 MAX_FILE_BYTES = 256 * 2**20
 
+_JPEG = b"\xff\xd8\xff"
 _ORIENTATION_TAG = 0x0112
 
 
-def open_picture(source: PictureSource) -> "Image":
+def open_picture(source: PictureSource, channels: Channels = "rgb") -> "Image":
     """Open a picture without decoding its pixels; its content tells the format, never its name.
 
     Args:
         source: a path, the bytes of a file, a PIL image, or an array of uint8: (height, width, 3) RGB,
             (height, width, 4) RGB and alpha, (height, width) or (height, width, 1) grey.
+        channels: the order of the colours in an array, "bgr" as OpenCV gives them; files know their own.
 
     Raises:
+        InputError: `channels` is neither "rgb" nor "bgr".
         PictureError: neither JPEG, PNG, WEBP, BMP, TIFF, GIF nor PPM, or above 256 MiB or 178,956,970 pixels.
     """
     from PIL import Image
 
+    if channels not in get_args(Channels):
+        raise InputError(f"channels must be one of {get_args(Channels)}, got {channels!r}.")
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _from_array(source, channels)
     if isinstance(source, Image.Image):
         return source
     if isinstance(source, bytes):
@@ -152,6 +161,26 @@ def check_decodable(data: bytes, name: str) -> None:
 def _open_bytes(data: bytes, name: str) -> "Image":
     if not data:
         raise PictureError(name, "is empty", COPY_AGAIN)
+    with pillow(name):
+        image = _open_jpeg(data) if data.startswith(_JPEG) else _open_any(data)
+    image.filename = name
+    if image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels(name)
+    return image
+
+
+def _open_jpeg(data: bytes) -> "ImageFile":
+    """Open a JPEG by its plugin alone: the others take a device 40 ms to import, which it may never need."""
+    from PIL import UnidentifiedImageError
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        return JpegImageFile(BytesIO(data))
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open has it
+        raise UnidentifiedImageError(str(error)) from error
+
+
+def _open_any(data: bytes) -> "ImageFile":
     # With these plugins registered, Pillow does not import its forty others at the first unknown file.
     from PIL import (  # noqa: F401  (imported to be registered)
         BmpImagePlugin,
@@ -164,22 +193,19 @@ def _open_bytes(data: bytes, name: str) -> "Image":
         WebPImagePlugin,
     )
 
-    with pillow(name):
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    image.filename = name
-    if image.width * image.height > MAX_PIXELS:
-        raise too_many_pixels(name)
-    return image
+    return Image.open(BytesIO(data), formats=FORMATS)
 
 
-def _from_array(array: NDArray[np.uint8]) -> "Image":
+def _from_array(array: NDArray[np.uint8], order: Channels) -> "Image":
     from PIL import Image
 
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         allowed = "Give uint8 of shape (height, width, 3) RGB, (…, 4) RGB and alpha, or (height, width) grey."
         raise PictureError("<array>", f"has dtype {array.dtype} and shape {array.shape}", allowed)
-    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and channels == 1 else array)
+    if channels == 1:
+        return Image.fromarray(array.reshape(array.shape[:2]))
+    return Image.fromarray(array if order == "rgb" else array[:, :, [2, 1, 0, 3][:channels]])
 
 
 def _from_sixteen_bits(image: "Image") -> "Image":

@@ -20,7 +20,7 @@ FLAGS = (
     *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
     *("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
-DISTRIBUTIONS = ("numpy", "pillow", "onnxruntime", "openvino")
+DISTRIBUTIONS = ("numpy", "pillow", "simplejpeg", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
     │  ├─ PictureError        one picture cannot be used
     │  ├─ DatasetError        a folder or CSV of pictures cannot be used
     │  ├─ BundleError         a bundle is damaged, hostile or of a newer version
+    │  │  └─ SignatureError   a bundle is not signed by a key that is trusted
     │  ├─ ReceiptError        receipts cannot be read or compared
     │  └─ EngineError         an engine is not installed, or its device is not there
     └─ ContractError      1   a promise was measured and broken
@@ -55,6 +56,10 @@ class DatasetError(InputError):
 
 class BundleError(InputError):
     """A bundle is damaged, hostile or of a newer version."""
+
+
+class SignatureError(BundleError):
+    """A bundle is not signed by a key that is trusted."""
 
 
 class ReceiptError(InputError):

@@ -18,9 +18,11 @@ from edgetl_runtime.preprocess import Preprocess
 from edgetl_runtime.strict_json import JSON, Fields, brief, canonical, check, parse
 
 FORMAT_VERSION = 1
-MANIFEST_NAME = "manifest.json"
+MANIFEST_NAME, SIGNATURE_NAME = "manifest.json", "signature.json"
 
-MAX_MANIFEST_BYTES = 16 * 2**20
+MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES = 16 * 2**20, 4_096
+# The files that the manifest cannot list, and the most bytes that each may have.
+UNLISTED = {MANIFEST_NAME: MAX_MANIFEST_BYTES, SIGNATURE_NAME: MAX_SIGNATURE_BYTES}
 MAX_BUNDLE_BYTES = 4 * 2**30
 MAX_FILES = 10_000
 MAX_CLASSES = 100_000
@@ -33,7 +35,7 @@ MAX_TEMPERATURE = 1_000.0
 EngineName = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Execution = Literal["f32", "bf16"]
-Head = Literal["float", "resolved"]
+Head = Literal["float", "resolved", "tuned"]
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]*[A-Za-z0-9_+-])?"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -60,7 +62,8 @@ class FileEntry:
             "FileEntry.path must be relative, of at most 200 letters, digits and '_.+-' between slashes",
             self.path,
         )
-        _require(self.path != MANIFEST_NAME, "FileEntry.path must not name the manifest itself", self.path)
+        own = self.path.lower() not in UNLISTED
+        _require(own, "FileEntry.path must not name the manifest itself, nor its signature", self.path)
         _require(_SHA256.fullmatch(self.sha256), f"{self.path}: sha256 must be 64 hex digits", self.sha256)
         _require(0 <= self.bytes <= MAX_BUNDLE_BYTES, f"{self.path}: bytes must be 0 to 4 GiB", self.bytes)
 
@@ -71,7 +74,8 @@ class Variant:
 
     model: the file that the engine opens, one of `files`. temperature: probabilities are those of
     logits / temperature. tolerance: the largest absolute difference from its reference logits.
-    contract: the figures measured when the variant was written; any JSON.
+    contract: the figures measured when the variant was written; any JSON. reject_below: a prediction of less
+    confidence gets no label, since confidence differs by variant; None rejects nothing.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Variant:
     temperature: float
     tolerance: float
     contract: dict[str, JSON]
+    reject_below: float | None = None
 
     def __post_init__(self) -> None:
         _require_name("Variant.name", self.name)
@@ -93,6 +98,8 @@ class Variant:
         _require_positive(f"{where} temperature", self.temperature, MAX_TEMPERATURE)
         _require_positive(f"{where} tolerance", self.tolerance, MAX_TOLERANCE)
         check(self.contract, f"{where} contract", BundleError)
+        good = self.reject_below is None or 0 <= self.reject_below <= 1
+        _require(good, f"{where} reject_below must be 0 to 1 or null", self.reject_below)
 
     @property
     def logits(self) -> str:
@@ -135,7 +142,6 @@ class Manifest:
     """All that a device must know of a model.
 
     variants: in order of preference. cases: at least two, since one cannot unmask an engine that is constant.
-    reject_threshold: a prediction of less confidence gets no label; None rejects nothing.
     """
 
     format_version: int
@@ -148,7 +154,6 @@ class Manifest:
     cases: tuple[Case, ...]
     files: tuple[FileEntry, ...]
     provenance: dict[str, JSON]
-    reject_threshold: float | None
 
     def __post_init__(self) -> None:
         good_version = self.format_version == FORMAT_VERSION
@@ -162,10 +167,9 @@ class Manifest:
         _require_files(self.files)
         self._require_listed()
         check(self.provenance, "Manifest.provenance", BundleError)
-        if self.reject_threshold is not None:
-            _require(self.task == "single_label", "Manifest.reject_threshold is for single_label", self.task)
-            good = 0 <= self.reject_threshold <= 1
-            _require(good, "Manifest.reject_threshold must be 0 to 1 or null", self.reject_threshold)
+        rejecting = [variant.name for variant in self.variants if variant.reject_below is not None]
+        single = self.task == "single_label"
+        _require(single or not rejecting, "Variant.reject_below is for single_label; variants", rejecting)
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
@@ -231,7 +235,6 @@ def _manifest(f: Fields) -> Manifest:
         cases=tuple(_case(_fields(Case, *item)) for item in f.items("cases")),
         files=tuple(_file(_fields(FileEntry, *item)) for item in f.items("files")),
         provenance=f.object("provenance"),
-        reject_threshold=f.optional_number("reject_threshold"),
     )
 
 
@@ -247,6 +250,7 @@ def _variant(f: Fields) -> Variant:
         temperature=f.number("temperature"),
         tolerance=f.number("tolerance"),
         contract=f.object("contract"),
+        reject_below=f.optional_number("reject_below"),
     )
 
 

@@ -6,13 +6,22 @@ Knows nothing about the network. What it gives is uint8; mean and standard devia
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.decode import PictureSource, open_picture, orientation, shrink, to_eight_bits, turn
+from edgetl_runtime.decode import (
+    Channels,
+    PictureSource,
+    open_picture,
+    orientation,
+    shrink,
+    to_eight_bits,
+    turn,
+)
 from edgetl_runtime.errors import BundleError, InputError
+from edgetl_runtime.jpeg import decode_fast
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +34,18 @@ _STEP_KEYS: Mapping[str, Mapping[str, type]] = {
     "center_crop": {"fraction": float},
     "resize": {"size": int, "filter": str},
 }
+
+
+class Decoded(NamedTuple):
+    """A picture's pixels before crop and resize.
+
+    image: in mode RGB, RGBX or L, not yet turned upright. covered: the width and height that the picture has
+    on it, which may end inside the last pixel. orientation: as EXIF has it, 1 to 8.
+    """
+
+    image: "Image"
+    covered: tuple[float, float]
+    orientation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +75,44 @@ class Preprocess:
         if type(self.draft) is not bool:
             raise InputError(f"Preprocess.draft must be true or false, got {self.draft!r}.")
 
-    def __call__(self, picture: PictureSource) -> NDArray[np.uint8]:
+    def __call__(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """Decode, crop, resize and turn one picture.
 
         A PIL image or an array is a picture like any other and is cropped too; it is not shrunk while being
         decoded. Pixels that are already preprocessed belong in `Session.infer`.
 
+        Args:
+            channels: of an array: "rgb", or "bgr" as OpenCV gives it.
+
         Returns:
             (size, size, 3) uint8 RGB, C-contiguous. An array that needs no crop or resize comes back itself.
         """
-        if isinstance(picture, np.ndarray) and self._is_done(picture):
+        if isinstance(picture, np.ndarray) and self._is_done(picture) and channels == "rgb":
             return np.ascontiguousarray(picture)
-        image = open_picture(picture)
+        return self.resize(self.decode(picture, channels=channels))
+
+    def decode(self, picture: PictureSource, *, channels: Channels = "rgb") -> Decoded:
+        """Do the first step: read and decode a picture, JPEG no larger than the later steps need."""
+        image = open_picture(picture, channels)
         is_ours = image is not picture  # A caller's lazily opened image must not be shrunk behind their back.
         covered = shrink(image, math.ceil(self.size / self.crop)) if self.draft and is_ours else None
-        decoded = to_eight_bits(image)
-        return self._square(decoded, covered or decoded.size, orientation(image))
+        decoded = (decode_fast(image) if is_ours else None) or to_eight_bits(image)
+        return Decoded(decoded, covered or decoded.size, orientation(image))
+
+    def resize(self, decoded: Decoded) -> NDArray[np.uint8]:
+        """Do the other steps: turn upright, then crop and resize in one pass.
+
+        Returns:
+            (size, size, 3) uint8 RGB: to the bit what an upright file gives.
+        """
+        from PIL.Image import Resampling
+
+        upright = turn(decoded.image, decoded.orientation)
+        box = self._box(upright.size, decoded.covered, decoded.orientation)
+        square = upright.resize((self.size, self.size), Resampling[self.filter.upper()], box)
+        # Bytes of our own: a view of Pillow's is read-only, and torch.from_numpy warns about such arrays.
+        pixels = np.frombuffer(bytearray(square.convert("RGB").tobytes()), np.uint8)
+        return pixels.reshape(self.size, self.size, 3)
 
     def to_steps(self) -> list[Step]:
         """Give the JSON form: named steps in the order in which they are defined to act."""
@@ -99,16 +142,6 @@ class Preprocess:
 
     def _is_done(self, array: NDArray[np.uint8]) -> bool:
         return self.crop == 1 and array.dtype == np.uint8 and array.shape == (self.size, self.size, 3)
-
-    def _square(self, image: "Image", covered: tuple[float, float], orientation: int) -> NDArray[np.uint8]:
-        """Turn upright, then crop and resize in one pass: to the bit what an upright file gives."""
-        from PIL.Image import Resampling
-
-        upright = turn(image, orientation)
-        box = self._box(upright.size, covered, orientation)
-        square = upright.resize((self.size, self.size), Resampling[self.filter.upper()], box)
-        # A copy, since the view that Pillow gives is read-only and torch.from_numpy warns about such arrays.
-        return np.array(square.convert("RGB"))
 
     def _box(
         self, size: tuple[int, int], covered: tuple[float, float], orientation: int

@@ -7,20 +7,37 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.verdict import points
 
 if TYPE_CHECKING:
+    from edgetl_runtime.benching import Timed
     from edgetl_runtime.commands import Answer
+    from edgetl_runtime.fleet import Device, Fleet
+    from edgetl_runtime.ledger import Ledger
     from edgetl_runtime.manifest import Manifest, Variant
     from edgetl_runtime.metrics import Figure
+    from edgetl_runtime.performance import Performance
     from edgetl_runtime.pictures import Unreadable
+    from edgetl_runtime.planning import Plan
     from edgetl_runtime.receipt import Receipt
+    from edgetl_runtime.slots import Pointer
     from edgetl_runtime.statistics import Interval
-    from edgetl_runtime.verdict import Flip, Verdict
+    from edgetl_runtime.verdict import Flip, Rule, Verdict
 
-__all__ = ["render_answers", "render_info", "render_receipt", "render_verdict"]
+__all__ = [
+    "render_answers",
+    "render_bench",
+    "render_fleet",
+    "render_info",
+    "render_ledger",
+    "render_plan",
+    "render_pointer",
+    "render_receipt",
+    "render_verdict",
+]
 
 WIDTH = 80
 MAX_FLIPS = 10
@@ -59,8 +76,19 @@ def render_receipt(receipt: Receipt) -> str:
         _more(len(receipt.per_class) - len(weakest), "classes do better"),
         _table(("milliseconds", "p50", "p95", "p99"), times),
         _wrap(f"{_megabytes(receipt.size_bytes)} MB on disk; {receipt.environment.cpu}"),
+        _wrap(_performance(receipt.performance)),
         _left_out(receipt.errors),
     )
+
+
+def render_pointer(folder: Path, pointer: Pointer) -> str:
+    """Return which slot is in use, and where a rollback would lead."""
+    rows = [("in use", pointer.current)]
+    if pointer.previous is not None:
+        rows.append(("before", pointer.previous))
+    table = _table(("", "slot", "bundle"), [(what, slot.name, slot.id) for what, slot in rows], left=3)
+    back = f"To go back: edgetl-runtime rollback {folder}" if pointer.previous else ""
+    return _paragraphs(table, back)
 
 
 def render_verdict(verdict: Verdict) -> str:
@@ -79,26 +107,160 @@ def render_verdict(verdict: Verdict) -> str:
             f"(McNemar p = {verdict.p_value:.2g})."
         ),
         _wrap(" ".join(verdict.next_steps())),
+        _rules(verdict.rules),
         _flips(verdict.flips),
+    )
+
+
+def render_bench(found: Sequence[Timed]) -> str:
+    """Return the median milliseconds of each stage, variant by variant, and what a stream gives."""
+    rows = [
+        (
+            one.variant,
+            one.device,
+            *(f"{entry.p50_ms:.2f}" for entry in one.stages.values()),
+            f"{one.stages['total'].p95_ms:.2f}",
+            f"{one.stream_per_s:.0f}",
+        )
+        for one in found
+    ]
+    header = ("p50 in ms", "on", *found[0].stages, "p95", "stream/s")
+    opened = [f"{one.variant} {one.opening_ms:.0f} ms" for one in found if one.opening_ms is not None]
+    return _paragraphs(
+        _table(header, rows, left=2),
+        _wrap(f"Opened in: {', '.join(opened)}.") if opened else "",
+        _wrap(f"{found[0].stages['total'].n} runs each, one picture at a time; stream/s: pictures a second."),
     )
 
 
 def render_info(manifest: Manifest) -> str:
     """Return what a bundle is, and its variants in the order of preference."""
     step, classes = manifest.preprocess, ", ".join(manifest.classes[:MAX_CLASSES])
-    rejects = manifest.reject_threshold
+    rejects = [f"{v.name} below {v.reject_below:g}" for v in manifest.variants if v.reject_below is not None]
     facts = {
         "bundle": manifest.name,
         "id": manifest.hash,
         "task": manifest.task.replace("_", " "),
         "classes": f"{len(manifest.classes):,}: {classes}{', ...' * (len(manifest.classes) > MAX_CLASSES)}",
         "pictures": f"{step.size} x {step.size} RGB, centre {step.crop:.3g}, {step.filter}",
-        "rejects": "nothing" if rejects is None else f"answers less confident than {rejects:g}",
+        "rejects": ", ".join(rejects) or "nothing",
     }
     header = ("variant", "engine", "stored", "runs in", "contract", "MB")
     return _paragraphs(
         "\n".join(_wrap(f"{name:10}{value}", indent=10) for name, value in facts.items()),
         _table(header, [_variant_row(manifest, variant) for variant in manifest.variants], left=5),
+    )
+
+
+def _performance(found: Performance | None) -> str:
+    """Return what the machine told, in one sentence, and nothing of what it did not tell."""
+    if found is None:
+        return ""
+    memory, joules = found.peak_memory_bytes, found.joules_per_picture
+    parts = [
+        None if found.throughput_per_s is None else f"{found.throughput_per_s:.1f} pictures/s one by one",
+        None if found.cold_start_ms is None else f"first answer after {found.cold_start_ms:.0f} ms",
+        None if memory is None else f"at most {memory / 1e6:.0f} MB of memory",
+        None if joules is None else f"{joules:.3g} J a picture",
+        "slowed down by heat" if found.throttled else None,
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def render_plan(plan: Plan) -> str:
+    """Return the pictures that the margin needs, by discordance, and what so many pictures can do."""
+    header = ["one alone is right", f"pictures for {100 * plan.margin:.2f} pp"]
+    if plan.n is not None:
+        header += [f"{plan.n:,} certify", "chance to pass"]
+    rows = []
+    for row in plan.rows:
+        cells = [f"{100 * row.discordance:.2f} %", f"{row.pictures:,}"]
+        if row.certifies is not None and row.chance is not None:
+            cells += [f"{100 * row.certifies:.2f} pp", f"{row.chance:.1%}"]
+        rows.append(cells)
+    return _paragraphs(
+        _wrap(
+            f"For a candidate whose true drop is {points(plan.drop)} pp to pass at a margin of "
+            f"{100 * plan.margin:.2f} pp with a chance of {plan.power:.0%}, where one at the margin passes "
+            f"with about {plan.alpha:.0%}:"
+        ),
+        _table(header, rows, left=0),
+        _wrap(
+            "One alone is right: the share of pictures on which exactly one of the two models is right. "
+            "Two receipts tell it: what `check` calls lost and gained, over its pictures."
+        ),
+    )
+
+
+def render_fleet(fleet: Fleet) -> str:
+    """Return the devices side by side, who deviates, and on which pictures."""
+    rows = [
+        (
+            device.name,
+            device.variant,
+            f"{100 * device.accuracy.value:.2f}",
+            f"{100 * device.accuracy.low:.2f} to {100 * device.accuracy.high:.2f}",
+            f"{100 * device.agreement.value:.2f}",
+            f"{device.p_value:.2g}",
+            f"{device.p50_ms:.2f}",
+        )
+        for device in fleet.devices
+    ]
+    header = ("device", "variant", "accuracy", "95% interval", "agrees", "p", "p50 ms")
+    return _paragraphs(
+        _wrap(f"{fleet.outcome}: {_fleet_finding(fleet)}"),
+        _table(header, rows, left=2),
+        *(_wrap(f"{device.name}: {device.cpu}; {_versions(device)}", indent=2) for device in fleet.devices),
+        *(_dissents(device) for device in fleet.devices if device.deviates),
+    )
+
+
+def _fleet_finding(fleet: Fleet) -> str:
+    bad = [device.name for device in fleet.devices if device.deviates]
+    if bad:
+        return f"{', '.join(bad)} answers differently from the rest on {fleet.n:,} pictures."
+    if fleet.outcome == "INCONCLUSIVE":
+        return (
+            f"the two differ on {fleet.disputed:,} of {fleet.n:,} pictures; a third would say who is right."
+        )
+    return (
+        f"no device differs from the rest by more than chance and {100 * fleet.tolerance:g} % of the "
+        f"{fleet.n:,} pictures."
+    )
+
+
+def _versions(device: Device) -> str:
+    return ", ".join(f"{name} {version}" for name, version in device.versions) or "versions unknown"
+
+
+def _dissents(device: Device) -> str:
+    shown = "\n".join(f"  {sha256}" for sha256 in device.dissents[:MAX_FLIPS])
+    rest = _more(len(device.dissents) - MAX_FLIPS, "pictures are in --json")
+    return "\n".join(filter(None, (f"{device.name} stands alone on:", shown, f"  {rest}" if rest else "")))
+
+
+def render_ledger(ledger: Ledger) -> str:
+    """Return a row for each test set, the most worn first, and what to do about it."""
+    sets = ledger.test_sets()
+    rows = [
+        (
+            wear.test_set[:12],
+            f"{wear.n:,}",
+            *(f"{count:,}" for _, count in wear.outcomes),
+            f"{wear.looks:,}",
+            f"{wear.false_pass:.0%}",
+        )
+        for wear in sets
+    ]
+    damaged = f"{ledger.damaged:,} damaged lines count as looks at every test set."
+    if not sets:
+        return damaged if ledger.damaged else "The ledger holds no decision."
+    kinds = (kind.lower() for kind, _ in sets[0].outcomes)
+    header = ("test set", "pictures", *kinds, "candidates", "false pass up to")
+    return _paragraphs(
+        _table(header, rows),
+        damaged if ledger.damaged else "",
+        *(_wrap(f"{wear.test_set[:12]} is worn: {wear.describe()}") for wear in sets if wear.worn),
     )
 
 
@@ -143,6 +305,13 @@ def _left_out(errors: Sequence[Unreadable]) -> str:
     shown = [f"  {error.path.as_posix()} {error.reason}" for error in errors[:MAX_LEFT_OUT]]
     rest = _more(len(errors) - MAX_LEFT_OUT, "are in the receipt")
     return "\n".join([f"Left out: {len(errors):,}", *shown, *([f"  {rest}"] if rest else [])])
+
+
+def _rules(rules: Sequence[Rule]) -> str:
+    """Return every rule with its outcome, where more than one was asked."""
+    if len(rules) == 1:
+        return ""
+    return "\n".join(_wrap(f"{rule.outcome:13}{rule.name}: {rule.sentence}", indent=13) for rule in rules)
 
 
 def _flips(flips: Sequence[Flip]) -> str:

@@ -8,7 +8,7 @@ import math
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from edgetl_runtime.decode import open_picture, to_rgb
 from edgetl_runtime.errors import BundleError, PictureError, ProofError
 from edgetl_runtime.manifest import Case, Execution
 from edgetl_runtime.pictures import Task
+from edgetl_runtime.strict_json import JSON
 
 if TYPE_CHECKING:
     from edgetl_runtime.session import Session
@@ -69,11 +70,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All that was checked of one variant on one device."""
+    """All that was checked of one variant on one device.
+
+    remembered: whether it was run earlier, on the same machine with the same software and drivers.
+    """
 
     variant: str
     device: str
     checks: tuple[Check, ...]
+    remembered: bool = False
 
     @property
     def ok(self) -> bool:
@@ -87,9 +92,10 @@ class Proof:
             return f"Variant {self.variant!r} disagrees with the reference cases on {self.device!r}: {wrong}."
         logits = [check for check in self.checks if check.quantity == "logits"]
         worst = max(check.measured for check in logits)
+        earlier = " This was found earlier." if self.remembered else ""
         return (
             f"Variant {self.variant!r} agrees with {len(logits)} reference cases on {self.device!r}: "
-            f"logits off by {worst:.4g}, at most {logits[0].limit:.4g} allowed."
+            f"logits off by {worst:.4g}, at most {logits[0].limit:.4g} allowed.{earlier}"
         )
 
 
@@ -113,6 +119,28 @@ def prove(session: "Session") -> Proof:
     return proof
 
 
+def proof_to_json(proof: Proof) -> JSON:
+    """Return what `proof_from_json` reads."""
+    return [[check.case, check.quantity, check.measured, check.limit] for check in proof.checks]
+
+
+def proof_from_json(value: JSON, variant: str, device: str) -> Proof | None:
+    """Return a proof that was remembered, or None where it is not whole or does not hold."""
+    if not isinstance(value, list) or not value:
+        return None
+    checks = tuple(filter(None, map(_check_from_json, value)))
+    proof = Proof(variant, device, checks, remembered=True)
+    return proof if len(checks) == len(value) and proof.ok else None
+
+
+def _check_from_json(value: JSON) -> Check | None:
+    match value:
+        case [str() | None as case, str() as name, (int() | float()) as measured, (int() | float()) as limit]:
+            quantity = next((one for one in get_args(Quantity) if one == name), None)
+            return None if quantity is None else Check(case, quantity, float(measured), float(limit))
+    return None
+
+
 def _pixel_checks(session: "Session", case: Case, want: NDArray[np.uint8]) -> list[Check]:
     """Preprocess the encoded file and compare it with the stored pixels."""
     picture = session.bundle.path(case.picture)
@@ -133,8 +161,7 @@ def _output_checks(
 ) -> list[Check]:
     """Run the stored pixels and compare logits with the reference, and probabilities with the logits."""
     names = [case.name for case in session.manifest.cases]
-    # Every place of the batch gets a case, since a device may be right in the first place only.
-    order = np.arange(math.ceil(len(names) / session.batch) * session.batch) % len(names)
+    order = _order(len(names), session.batch)
     logits, probabilities = session.infer(pixels[order])
     with np.errstate(all="ignore"):  # NaN and infinity are findings here.
         expected = _probabilities(logits / session.variant.temperature, session.manifest.task)
@@ -143,12 +170,21 @@ def _output_checks(
     most = _MAX_PROBABILITY_ERROR[session.variant.execution]
     checks = []
     for number, name in enumerate(names):
-        places = slice(number, None, len(names))
+        places = order == number
         checks += [
             Check(name, "logits", float(off_logits[places].max()), session.variant.tolerance),
             Check(name, "probabilities", float(off_probabilities[places].max()), most),
         ]
     return [*checks, Check(None, "constancy", float((logits == logits[0]).all()), 0.0)]
+
+
+def _order(cases: int, batch: int) -> NDArray[np.int64]:
+    """Return which case goes where: in every place of the batch, once in order and once more in reverse.
+
+    A device may be right in the first place only, or in its first run only.
+    """
+    forward = np.arange(math.ceil(cases / batch) * batch) % cases
+    return np.concatenate([forward, forward[::-1]])
 
 
 def _probabilities(logits: NDArray[np.float32], task: Task) -> NDArray[np.floating]:

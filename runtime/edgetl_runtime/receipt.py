@@ -8,18 +8,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+
+import numpy as np
 
 from edgetl_runtime.atomic import write_text
 from edgetl_runtime.environment import Environment
 from edgetl_runtime.errors import InputError, ReceiptError
 from edgetl_runtime.metrics import Figure
+from edgetl_runtime.performance import Performance
 from edgetl_runtime.pictures import Task, Unreadable
 from edgetl_runtime.predictions import COLUMNS, Predictions
 from edgetl_runtime.strict_json import JSON, Fields, brief
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["FORMAT_VERSION", "BundleId", "DatasetId", "Latency", "Receipt", "Stage"]
 
@@ -27,7 +33,9 @@ FORMAT_VERSION = 1
 MAX_RECEIPT_BYTES = 512 * 2**20
 MAX_CLASSES = 100_000
 
-Stage = Literal["preprocess", "infer", "total"]
+# preprocess is decode and resize; total is all of it, from the file to the answer.
+Stage = Literal["decode", "resize", "preprocess", "infer", "outputs", "total"]
+REQUIRED_STAGES: tuple[Stage, ...] = ("preprocess", "infer", "total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,12 @@ class Latency:
     p99_ms: float
     n: int
 
+    @classmethod
+    def of(cls, times_ms: NDArray[np.float64]) -> Latency:
+        """Return the percentiles of the times of single pictures, in milliseconds."""
+        p50, p95, p99 = np.round(np.percentile(times_ms, (50, 95, 99)), 4).tolist()
+        return cls(p50, p95, p99, len(times_ms))
+
     def __post_init__(self) -> None:
         if not (0 <= self.p50_ms <= self.p95_ms <= self.p99_ms < float("inf") and self.n >= 1):
             raise ReceiptError(f"Latency needs 0 <= p50 <= p95 <= p99 and n >= 1, got {self!r}.")
@@ -67,6 +81,7 @@ class Receipt:
     """The outcome of running one variant of a bundle over a dataset on a device.
 
     created: ISO 8601 with the offset from UTC. per_class: of each class that the pictures show.
+    latency: of `REQUIRED_STAGES` at least. performance: None in receipts from before it was measured.
     errors: the pictures that were left out, with paths relative to the dataset.
     """
 
@@ -82,6 +97,7 @@ class Receipt:
     latency: Mapping[Stage, Latency]
     size_bytes: int
     environment: Environment
+    performance: Performance | None = field(default=None, kw_only=True)
     errors: tuple[Unreadable, ...]
     predictions: Predictions
 
@@ -101,6 +117,8 @@ class Receipt:
             self.dataset.n == n, f"dataset.n must be the {n:,} pictures of the predictions", self.dataset.n
         )
         _require(known.issuperset(self.per_class), "per_class must name classes only", list(self.per_class))
+        missing = [stage for stage in REQUIRED_STAGES if stage not in self.latency]
+        _require(not missing, f"latency must tell {', '.join(REQUIRED_STAGES)}; missing", missing)
         _require(self.size_bytes >= 0, "size_bytes must not be negative", self.size_bytes)
 
     def write(self, path: Path) -> None:
@@ -134,7 +152,7 @@ class Receipt:
         value = _load(text, where)
         _refuse_other_versions(value, where)
         try:
-            return _receipt(_fields(value, where, "format_version", *_names(cls)))
+            return _receipt(Fields(value, where, _KEYS, ReceiptError, optional=("performance",)))
         except (InputError, ValueError) as error:  # a figure out of range, a date that is none, …
             message = str(error)
             raise ReceiptError(
@@ -150,6 +168,7 @@ class Receipt:
             "figures": {name: _without_name(figure) for name, figure in self.figures.items()},
             "per_class": {name: dataclasses.asdict(figure) for name, figure in self.per_class.items()},
             "latency": {stage: dataclasses.asdict(latency) for stage, latency in self.latency.items()},
+            "performance": None if self.performance is None else dataclasses.asdict(self.performance),
             "errors": [{"path": error.path.as_posix(), "reason": error.reason} for error in self.errors],
             "predictions": self.predictions.to_json(),
         }
@@ -195,6 +214,9 @@ def _refuse_other_versions(value: JSON, where: str) -> None:
         )
 
 
+_KEYS = ("format_version", *_names(Receipt))
+
+
 def _fields(value: JSON, where: str, *keys: str) -> Fields:
     return Fields(value, where, keys, ReceiptError)
 
@@ -202,7 +224,9 @@ def _fields(value: JSON, where: str, *keys: str) -> Fields:
 def _receipt(f: Fields) -> Receipt:
     task, classes = f.choice("task", get_args(Task)), f.texts("classes")
     columns = _fields(f.value("predictions"), f"{f.where}.predictions", *COLUMNS)
-    latency = _fields(f.value("latency"), f"{f.where}.latency", *get_args(Stage))
+    optional = [stage for stage in get_args(Stage) if stage not in REQUIRED_STAGES]
+    where = f"{f.where}.latency"
+    latency = Fields(f.value("latency"), where, get_args(Stage), ReceiptError, optional=optional)
     return Receipt(
         created=f.text("created"),
         bundle=_bundle(_fields(f.value("bundle"), f"{f.where}.bundle", *_names(BundleId))),
@@ -220,11 +244,16 @@ def _receipt(f: Fields) -> Receipt:
             for name, value in f.object("per_class").items()
         },
         latency={
-            stage: _latency(latency.value(stage), f"{latency.where}.{stage}") for stage in get_args(Stage)
+            stage: _latency(latency.value(stage), f"{where}.{stage}")
+            for stage in get_args(Stage)
+            if stage in latency
         },
         size_bytes=f.integer("size_bytes"),
         environment=_environment(
             _fields(f.value("environment"), f"{f.where}.environment", *_names(Environment))
+        ),
+        performance=_performance(
+            f.value("performance") if "performance" in f else None, f"{f.where}.performance"
         ),
         errors=tuple(
             _error(_fields(value, where, *_names(Unreadable))) for where, value in f.items("errors")
@@ -266,6 +295,23 @@ def _environment(f: Fields) -> Environment:
         machine=f.text("machine"),
         python=f.text("python"),
         versions={name: versions.text(name) for name in f.object("versions")},
+    )
+
+
+def _performance(value: JSON, where: str) -> Performance | None:
+    if value is None:
+        return None
+    names = _names(Performance)
+    f = Fields(value, where, names, ReceiptError, optional=names)
+    return Performance(
+        throughput_per_s=f.optional_number("throughput_per_s"),
+        cold_start_ms=f.optional_number("cold_start_ms"),
+        reference_ms=f.optional_number("reference_ms"),
+        peak_memory_bytes=f.optional_integer("peak_memory_bytes"),
+        joules_per_picture=f.optional_number("joules_per_picture"),
+        mhz_before=f.optional_number("mhz_before"),
+        mhz_after=f.optional_number("mhz_after"),
+        throttled=f.optional_truth("throttled"),
     )
 
 

@@ -4,27 +4,39 @@ Knows nothing about datasets and figures. This is the hot path: preprocess, run,
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from threading import Lock
+from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engines import Engine, load_engine
-from edgetl_runtime.errors import BundleError, ContractError, EngineError, InputError, ProofError
+from edgetl_runtime.engines import Engine, Hint
+from edgetl_runtime.errors import (
+    BundleError,
+    ContractError,
+    EngineError,
+    InputError,
+    PictureError,
+    ProofError,
+)
 from edgetl_runtime.manifest import Manifest, Variant
+from edgetl_runtime.opening import AUTO, Policy, Skipped, Target, memory_of, open_first
 from edgetl_runtime.proof import Proof
-from edgetl_runtime.proof import prove as prove_session
+from edgetl_runtime.remembered import Memory
+from edgetl_runtime.streaming import default_workers, in_order
 
 if TYPE_CHECKING:
-    from edgetl_runtime.decode import PictureSource
+    from edgetl_runtime.choosing import Choice
+    from edgetl_runtime.decode import Channels, PictureSource
 
 Source = TypeVar("Source", bound="PictureSource")
-Policy = Literal["refuse", "next"]
+Logits = NDArray[np.float32]
+Errors = Literal["raise", "yield"]
 
 MULTI_LABEL_THRESHOLD = 0.5
 
@@ -51,23 +63,29 @@ class Prediction:
             )
 
 
-class Skipped(NamedTuple):
-    """A variant that was preferred and could not be used, and why."""
-
-    variant: str
-    reason: str
-
-
 class Session:
     """An opened variant, to be closed or used in `with`; its methods may be called from several threads.
 
     bundle, manifest, variant: what was opened. preprocess: what `predict` does to pictures. labels: the
-    classes. device: where the engine truly runs. batch: pictures per run. proof: None where it was left out.
-    skipped: the variants that were preferred and could not be used.
+    classes. device: where the engine truly runs. batch: pictures per run. proof: what was checked, and
+    whether now or earlier; None where it was left out. skipped: the variants that were preferred and could
+    not be used. choice: how `device="auto"` decided. opening_ms: how long opening took, proof included.
     """
 
-    def __init__(self, bundle: Bundle, variant: Variant, engine: Engine, *, batch: int = 1) -> None:
-        """Take an engine that was made for `batch`; `Session.open` makes one, and proves it."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        engine: Engine,
+        *,
+        batch: int = 1,
+        reopen: Callable[[], Engine] | None = None,
+    ) -> None:
+        """Take an engine that was made for `batch`; `Session.open` makes one, and proves it.
+
+        Args:
+            reopen: makes the engine anew in a process that was forked from this one.
+        """
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.variant = variant
@@ -77,70 +95,137 @@ class Session:
         self.batch = batch
         self.proof: Proof | None = None
         self.skipped: tuple[Skipped, ...] = ()
+        self.choice: Choice | None = None
+        self.opening_ms: float | None = None
         self._engine: Engine | None = engine
         self._owns_bundle = False
+        self._process = os.getpid()
+        self._reopen = reopen
+        self._lock = Lock()
 
     @classmethod
     def open(
         cls,
         bundle: str | os.PathLike[str] | Bundle,
         *,
-        variant: str = "auto",
+        variant: str = AUTO,
         device: str = "cpu",
+        fallback: str | None = None,
         batch: int = 1,
         threads: int | None = None,
+        hint: Hint = "latency",
         on_disagreement: Policy = "refuse",
         prove: bool = True,
+        cache: bool = True,
     ) -> "Session":
         """Open a variant and prove it.
 
         Args:
             bundle: a path, to be opened and closed with the session, or a bundle that stays open.
             variant: a name, or "auto": the first in the manifest's order whose engine is installed.
+            device: "cpu", "gpu", "npu" or another one that the engine has; or "auto": whatever variant and
+                device are fastest here among those that prove themselves, measured once and remembered.
+            fallback: a device to open where `device` cannot be used; None refuses. `skipped` has the reasons.
             batch: pictures per run; the graph is compiled for just so many.
             threads: of the engine; None leaves the choice to it.
+            hint: "latency": one picture as fast as can be. "throughput": as many pictures a second as can be,
+                for `stream` and for several threads.
             on_disagreement: "refuse" raises where the variant fails on this device; "next" tries those after
                 it in the manifest's order, and keeps the reasons in `skipped`.
             prove: False leaves out the reference cases.
+            cache: False forgets what this machine found out earlier and remembers nothing: proofs, choices
+                and compiled graphs, in $EDGETL_CACHE or the user's cache folder.
 
         Raises:
             BundleError: the bundle cannot be trusted, or has no such variant.
             EngineError: an engine is not installed, or has no such device.
             ProofError: the device disagrees with the reference cases.
         """
-        target = _Target(device, batch, threads, prove)
+        begun = perf_counter()
+        target = Target(device, batch, threads, hint, prove)
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         try:
-            session = _open_first(opened, variant, target, on_disagreement)
+            memory = memory_of(opened) if cache else Memory(None)
+            session = _open(opened, variant, target, on_disagreement, memory, fallback)
         except BaseException:
             if opened is not bundle:
                 opened.close()
             raise
         session._owns_bundle = opened is not bundle
+        session.opening_ms = 1000 * (perf_counter() - begun)
         return session
 
     @overload
-    def predict(self, picture: list[Source]) -> list[Prediction]: ...
+    def predict(self, picture: list[Source], *, channels: "Channels" = "rgb") -> list[Prediction]: ...
 
     @overload
-    def predict(self, picture: "PictureSource") -> Prediction: ...
+    def predict(self, picture: "PictureSource", *, channels: "Channels" = "rgb") -> Prediction: ...
 
-    def predict(self, picture: "PictureSource | list[Source]") -> Prediction | list[Prediction]:
-        """Predict one picture or a list: paths, encoded bytes, PIL images, arrays (height, width, 3)."""
+    def predict(
+        self, picture: "PictureSource | list[Source]", *, channels: "Channels" = "rgb"
+    ) -> Prediction | list[Prediction]:
+        """Predict one picture or a list: paths, encoded bytes, PIL images, arrays (height, width, 3).
+
+        Args:
+            channels: of arrays: "rgb", or "bgr" as OpenCV gives them.
+        """
         if isinstance(picture, list):
-            return list(self.stream(picture))
-        logits, probabilities = self.infer(self.preprocess(picture)[np.newaxis])
-        return self._prediction(logits[0], probabilities[0])
+            return list(self.stream(picture, channels=channels))
+        logits, probabilities = self.infer(self.preprocess(picture, channels=channels)[np.newaxis])
+        return self.to_prediction(logits[0], probabilities[0])
 
-    def stream(self, pictures: Iterable["PictureSource"]) -> Iterator[Prediction]:
-        """Predict any number of pictures in constant memory, a batch at a time."""
-        rest = iter(pictures)
-        while batch := [self.preprocess(picture) for picture in islice(rest, self.batch)]:
-            images = np.stack(batch) if len(batch) > 1 else batch[0][np.newaxis]
-            yield from map(self._prediction, *self.infer(images))
+    @overload
+    def stream(
+        self,
+        pictures: Iterable["PictureSource"],
+        *,
+        ahead: int | None = None,
+        errors: Literal["raise"] = "raise",
+        channels: "Channels" = "rgb",
+    ) -> Iterator[Prediction]: ...
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Run any number of preprocessed pictures: (n, size, size, 3) uint8 RGB.
+    @overload
+    def stream(
+        self,
+        pictures: Iterable["PictureSource"],
+        *,
+        ahead: int | None = None,
+        errors: Literal["yield"],
+        channels: "Channels" = "rgb",
+    ) -> Iterator[Prediction | PictureError]: ...
+
+    def stream(
+        self,
+        pictures: Iterable["PictureSource"],
+        *,
+        ahead: int | None = None,
+        errors: Errors = "raise",
+        channels: "Channels" = "rgb",
+    ) -> Iterator[Prediction | PictureError]:
+        """Predict any number of pictures in their order, decoding and running several at once.
+
+        The pictures are taken from the iterable in the caller's thread and never far ahead, so that a camera
+        or a large folder needs constant memory. Whoever stops early leaves no thread behind.
+
+        Args:
+            ahead: how many pictures may be taken beyond those that were answered, rounded up to whole
+                batches; None: enough to keep all cores busy.
+            errors: "raise" ends the stream at a picture that cannot be used; "yield" gives its `PictureError`
+                as a value and goes on.
+            channels: as in `predict`.
+
+        Raises:
+            PictureError: a picture cannot be used, and `errors` is "raise".
+        """
+        if errors not in get_args(Errors):
+            raise InputError(f"errors must be one of {get_args(Errors)}, got {errors!r}.")
+        if ahead is not None and ahead < 1:
+            raise InputError(f"ahead must be at least 1, or None, got {ahead!r}.")
+        bound = 2 * default_workers() * self.batch if ahead is None else ahead
+        return self._stream(pictures, bound, errors, channels)
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[Logits, Logits]:
+        """Run any number of preprocessed pictures: (n, size, size, 3) uint8 RGB, read in place if they fit.
 
         Returns:
             logits: (n, classes) float32, unnormalised; and probabilities: (n, classes) float32, 0–1.
@@ -159,9 +244,20 @@ class Session:
             logits[part], probabilities[part] = got[0][: len(chunk)], got[1][: len(chunk)]
         return logits, probabilities
 
+    def to_prediction(self, logits: Logits, probabilities: Logits) -> Prediction:
+        """Make the answer from one picture's outputs: (classes,) each, as `infer` gives them."""
+        best = int(probabilities.argmax())  # NaN counts as the highest, so that Prediction refuses it.
+        confidence = min(float(probabilities[best]), 1.0)  # bf16 rounds to just above 1.
+        if self.manifest.task == "multi_label":
+            found = np.flatnonzero(probabilities >= MULTI_LABEL_THRESHOLD)
+            labels = tuple(self.labels[number] for number in found)
+        else:
+            labels = (self.labels[best],) if confidence >= (self.variant.reject_below or 0) else ()
+        return Prediction(self.labels[best] if labels else None, labels, confidence, probabilities, logits)
+
     def close(self) -> None:
         """Let go of the engine, and of the bundle where the session opened it."""
-        self._engine = None
+        self._engine = self._reopen = None
         if self._owns_bundle:
             self.bundle.close()
 
@@ -173,7 +269,38 @@ class Session:
     ) -> None:
         self.close()
 
-    def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _stream(
+        self, pictures: Iterable["PictureSource"], ahead: int, errors: Errors, channels: "Channels"
+    ) -> Iterator[Prediction | PictureError]:
+        def answer(part: Sequence["PictureSource"]) -> list[Prediction | PictureError]:
+            return self._answer(part, channels)
+
+        for found in in_order(pictures, answer, batch=self.batch, ahead=ahead):
+            if isinstance(found, PictureError) and errors == "raise":
+                raise found
+            yield found
+
+    def _answer(
+        self, pictures: Sequence["PictureSource"], channels: "Channels"
+    ) -> list[Prediction | PictureError]:
+        """Answer up to a batch of pictures in one run; one that cannot be used does not stop the others."""
+        found = [self._pixels(picture, channels) for picture in pictures]
+        images = [one for one in found if isinstance(one, np.ndarray)]
+        if not images:
+            return [one for one in found if isinstance(one, PictureError)]
+        outputs = self.infer(images[0][np.newaxis] if len(images) == 1 else np.stack(images))
+        predictions = map(self.to_prediction, *outputs)
+        return [one if isinstance(one, PictureError) else next(predictions) for one in found]
+
+    def _pixels(self, picture: "PictureSource", channels: "Channels") -> NDArray[np.uint8] | PictureError:
+        try:
+            return self.preprocess(picture, channels=channels)
+        except PictureError as error:
+            return error
+
+    def _run(self, images: NDArray[np.uint8]) -> tuple[Logits, Logits]:
+        if os.getpid() != self._process:
+            self._renew()
         engine = self._engine
         if engine is None:
             raise InputError("The session is closed. Open it again.")
@@ -186,72 +313,35 @@ class Session:
             )
         return logits, probabilities
 
-    def _prediction(self, logits: NDArray[np.float32], probabilities: NDArray[np.float32]) -> Prediction:
-        best = int(probabilities.argmax())  # NaN counts as the highest, so that Prediction refuses it.
-        confidence = min(float(probabilities[best]), 1.0)  # bf16 rounds to just above 1.
-        if self.manifest.task == "multi_label":
-            found = np.flatnonzero(probabilities >= MULTI_LABEL_THRESHOLD)
-            labels = tuple(self.labels[number] for number in found)
-        else:
-            labels = (self.labels[best],) if confidence >= (self.manifest.reject_threshold or 0) else ()
-        return Prediction(self.labels[best] if labels else None, labels, confidence, probabilities, logits)
+    def _renew(self) -> None:
+        """Make the engine anew after a fork, which copies its memory and none of its threads."""
+        with self._lock:
+            if os.getpid() == self._process:
+                return
+            if self._engine is not None and self._reopen is None:
+                raise EngineError(
+                    f"The session was made in process {self._process}, this one was forked from it. "
+                    "Use Session.open, or make the session after the fork."
+                )
+            self._engine = self._reopen() if self._reopen is not None else None
+            self._process = os.getpid()
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """How a variant is to be opened, whichever it will be."""
+def _open(
+    bundle: Bundle, variant: str, target: Target, policy: Policy, memory: Memory, fallback: str | None
+) -> Session:
+    try:
+        if target.device.lower() == AUTO:
+            from edgetl_runtime.choosing import open_fastest
 
-    device: str
-    batch: int
-    threads: int | None
-    prove: bool
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise InputError(f"batch must be at least 1, got {self.batch!r}.")
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"threads must be at least 1, or None, got {self.threads!r}.")
-
-    def open(self, bundle: Bundle, variant: Variant, engine: type[Engine]) -> Session:
-        model = bundle.path(variant.model)
-        made = engine(
-            model, device=self.device, execution=variant.execution, batch=self.batch, threads=self.threads
-        )
-        session = Session(bundle, variant, made, batch=self.batch)
-        session.proof = prove_session(session) if self.prove else None
+            return open_fastest(bundle, variant, target, memory)
+        return open_first(bundle, variant, target, policy, memory)
+    except (EngineError, ProofError) as error:
+        if fallback is None:
+            raise
+        session = _open(bundle, variant, target.on(fallback), policy, memory, None)
+        session.skipped = (Skipped(f"{variant} on {target.device}", str(error)), *session.skipped)
         return session
-
-
-def _open_first(bundle: Bundle, variant: str, target: _Target, policy: Policy) -> Session:
-    """Open the first candidate that the policy lets through, with the reasons of those before it."""
-    errors: dict[str, EngineError | ProofError] = {}
-    for candidate in _candidates(bundle.manifest, variant, policy):
-        try:
-            engine = load_engine(candidate.engine)
-        except EngineError as error:
-            if variant != "auto" and policy == "refuse":
-                raise
-            errors[candidate.name] = error
-            continue
-        try:
-            session = target.open(bundle, candidate, engine)
-        except (EngineError, ProofError) as error:
-            if policy == "refuse":
-                raise
-            errors[candidate.name] = error
-            continue
-        session.skipped = tuple(Skipped(name, str(error)) for name, error in errors.items())
-        return session
-    disagreed = any(isinstance(error, ProofError) for error in errors.values())
-    reasons = " ".join(f"{name}: {error}" for name, error in errors.items())
-    raise (ProofError if disagreed else EngineError)(f"No variant of the bundle can be used here. {reasons}")
-
-
-def _candidates(manifest: Manifest, variant: str, policy: Policy) -> tuple[Variant, ...]:
-    if variant == "auto":
-        return manifest.variants
-    first = manifest.variants.index(manifest.variant(variant))
-    return manifest.variants[first:] if policy == "next" else manifest.variants[first : first + 1]
 
 
 def _padded(images: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:

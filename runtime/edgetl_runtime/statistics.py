@@ -7,13 +7,22 @@ differences of shares are ratios in [-1, 1], never percent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from edgetl_runtime.errors import InputError
 
-__all__ = ["Interval", "certifiable_margin", "mcnemar_exact", "pictures_needed", "tango", "wilson"]
+__all__ = [
+    "Interval",
+    "certifiable_margin",
+    "holm",
+    "mcnemar_exact",
+    "pictures_needed",
+    "tango",
+    "wilson",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,12 @@ def tango(b: float, c: float, n: float, confidence: float = 0.95) -> Interval:
     return Interval(-_tango_upper(c, b, n, z), _tango_upper(b, c, n, z))
 
 
+def within(b: float, c: float, n: float, margin: float, alpha: float) -> bool:
+    """Return whether Tango's interval at a confidence of 1 - 2 alpha ends within `margin`, without it."""
+    _check_pairs(b, c, n)
+    return _tango_score(b, c, n, margin) <= -_quantile(1 - alpha)
+
+
 def mcnemar_exact(b: int, c: int) -> float:
     """Return the two-sided p-value of McNemar's exact test: could a fair coin split `b + c` like this?"""
     n, k = b + c, min(b, c)
@@ -72,6 +87,19 @@ def mcnemar_exact(b: int, c: int) -> float:
         term *= k / (n - k + 1)
         k -= 1
     return min(1.0, 2 * tail)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that hold together, in the order given: each below alpha may be called significant.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
 
 
 def pictures_needed(

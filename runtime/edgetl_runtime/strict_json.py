@@ -69,11 +69,20 @@ def brief(value: object) -> str:
 
 
 class Fields:
-    """One JSON object being read into a dataclass: its keys are all known and all there."""
+    """One JSON object being read into a dataclass: all keys are known, and all but optional ones there."""
 
-    def __init__(self, value: JSON, where: str, keys: Iterable[str], error: type[InputError]) -> None:
+    def __init__(
+        self,
+        value: JSON,
+        where: str,
+        keys: Iterable[str],
+        error: type[InputError],
+        *,
+        optional: Iterable[str] = (),
+    ) -> None:
         self.where = where
         self._error = error
+        may_lack = frozenset(optional)
         if not isinstance(value, dict):
             raise error(f"{where} must be an object, got {brief(value)}.")
         self._value = value
@@ -82,9 +91,12 @@ class Fields:
         if unknown:
             listed = ", ".join(map(repr, known))
             raise error(f"{where} has unknown keys {brief(unknown)}; known are {listed}.")
-        missing = [key for key in known if key not in value]
+        missing = [key for key in known if key not in value and key not in may_lack]
         if missing:
             raise error(f"{where} lacks {', '.join(map(repr, missing))}.")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._value
 
     def value(self, key: str) -> JSON:
         """Return whatever is there, for a reader of its own."""
@@ -112,8 +124,19 @@ class Fields:
         return float(value)
 
     def optional_number(self, key: str) -> float | None:
-        """Return a number, or None for null."""
-        return None if self._value[key] is None else self.number(key)
+        """Return a number, or None for null and for an optional key that is not there."""
+        return None if self._value.get(key) is None else self.number(key)
+
+    def optional_integer(self, key: str) -> int | None:
+        """Return a whole number, or None for null and for an optional key that is not there."""
+        return None if self._value.get(key) is None else self.integer(key)
+
+    def optional_truth(self, key: str) -> bool | None:
+        """Return true or false, or None for null and for an optional key that is not there."""
+        value = self._value.get(key)
+        if value is not None and not isinstance(value, bool):
+            self._refuse(key, "true, false or null", value)
+        return value
 
     def choice(self, key: str, allowed: tuple[Choice, ...]) -> Choice:
         """Return one of the allowed strings."""

@@ -17,6 +17,8 @@ from edgetl_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 # Trained weights hardly shrink in a zip, so no real bundle comes near; below the floor is nothing to fear.
 MAX_RATIO = 100
 _RATIO_FLOOR_BYTES = 2**20
+_FIRST_ENTRY = b"PK\x03\x04"
+_COPY_AGAIN = "Copy it again from where it was made."
 
 # All that zipfile raises, over Python's versions, where the structure or a stream of an archive is damaged.
 _DAMAGED = (
@@ -38,23 +40,31 @@ def unpack(archive: Path, root: Path) -> None:
     Raises:
         BundleError: the zip is damaged, or differs from its manifest; `root` may then hold a part of it.
     """
+    _require_zip(archive)
     try:
         with zipfile.ZipFile(archive) as opened:
-            _unpack(opened, str(archive), root)
+            _unpack(opened, archive, root)
     except _DAMAGED as error:
-        message = (
-            f"{str(archive)!r} is not a bundle, or damaged: {error}. Copy it again from where it was made."
-        )
+        message = f"{str(archive)!r} is not a bundle, or damaged: {error}. {_COPY_AGAIN}"
         raise BundleError(message) from error
 
 
-def _unpack(opened: zipfile.ZipFile, name: str, root: Path) -> None:
+def _require_zip(archive: Path) -> None:
+    """Refuse what is something else before it is a zip: a picture with a bundle behind it, or a program."""
+    with archive.open("rb") as file:
+        start = file.read(4)
+    if start != _FIRST_ENTRY:
+        raise BundleError(f"{str(archive)!r} is not a bundle: it does not begin as a zip does. {_COPY_AGAIN}")
+
+
+def _unpack(opened: zipfile.ZipFile, archive: Path, root: Path) -> None:
+    name = str(archive)
     infos = [info for info in opened.infolist() if not info.is_dir()]
     refuse(name, _oddities(infos))
     entries = {info.filename: info for info in infos}
     manifest = Manifest.from_json(_manifest_text(opened, entries, name))
     refuse(name, differences(manifest, {path: info.file_size for path, info in entries.items()}))
-    refuse(name, _bomb(infos))
+    refuse(name, _bomb(infos, archive.stat().st_size))
     for path, info in entries.items():
         _extract(opened, info, root / path)
 
@@ -88,8 +98,10 @@ def _manifest_text(opened: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo],
     return opened.read(info).decode("utf-8")
 
 
-def _bomb(infos: list[zipfile.ZipInfo]) -> list[str]:
-    packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
+def _bomb(infos: list[zipfile.ZipInfo], archive_bytes: int) -> list[str]:
+    # Entries may overlap, or claim more packed bytes than there are.
+    packed = min(sum(info.compress_size for info in infos), archive_bytes)
+    unpacked = sum(info.file_size for info in infos)
     if unpacked <= max(_RATIO_FLOOR_BYTES, MAX_RATIO * packed):
         return []
     return [f"it would grow from {packed} to {unpacked} bytes, above the limit of {MAX_RATIO} times"]

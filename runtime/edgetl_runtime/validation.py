@@ -6,18 +6,18 @@ It decides nothing: figures come from `metrics`, and whether they are good enoug
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgetl_runtime.environment import read_environment
-from edgetl_runtime.errors import ContractError, InputError, PictureError
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.journal import Journal
+from edgetl_runtime.measuring import Measured, measure
 from edgetl_runtime.metrics import Figure, f1_per_class, figures, recall_per_class
-from edgetl_runtime.pictures import Index, Picture, Unreadable, index
+from edgetl_runtime.pictures import Index, Unreadable, index
 from edgetl_runtime.predictions import MAX_PROBABILITY_CLASSES, Predictions
 from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt, Stage
 from edgetl_runtime.selection import Selection, select
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 
     from edgetl_runtime.pictures import Progress
     from edgetl_runtime.session import Session
+    from edgetl_runtime.strict_json import JSON
 
-    Shares = NDArray[np.float32]
     Column = NDArray[Any]  # integers or bool, as in `Predictions`
 
 __all__ = ["validate"]
-
-_ROUNDING = 0.01  # bf16 makes probabilities like 1.004
 
 
 def validate(
@@ -45,6 +43,8 @@ def validate(
     limit: int | None = None,
     max_unreadable: float = 0.05,
     progress: Progress | None = None,
+    journal: Path | None = None,
+    resume: bool = False,
 ) -> Receipt:
     """Predict labelled pictures one at a time and return what was measured.
 
@@ -58,9 +58,12 @@ def validate(
         limit: Use so many pictures at most, the same ones on every device.
         max_unreadable: The share of the pictures that may be undecodable or contradictory, 0 to 1.
         progress: Is told how many pictures of how many are done.
+        journal: A file that keeps each answer as it comes, for the caller to remove once the receipt is safe.
+        resume: Go on with that file where there is one; its answers count as they are.
 
     Raises:
-        InputError: The dataset does not fit the bundle, or too many of its pictures are unusable.
+        InputError: The dataset does not fit the bundle, too many of its pictures are unusable, or the journal
+            is of another bundle, variant, device, machine or dataset.
         ContractError: The engine gave numbers that are no probabilities.
     """
     if session.batch != 1:
@@ -70,19 +73,10 @@ def validate(
     dataset = data if isinstance(data, Index) else index(data, check=False, max_unreadable=max_unreadable)
     _refuse_misfit(session, dataset)
     selection = select(dataset, split, limit)
-    measured = _measure(session, selection.pictures, progress or _silent)
+    with Journal(journal, _subject(session, dataset), resume=resume) as kept:
+        measured = measure(session, selection.pictures, kept, progress or _silent)
     _refuse_unusable(selection, measured.unreadable, max_unreadable)
     return _receipt(session, dataset, selection, measured)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Measured:
-    """What one pass gave. shares: (n, classes) float32, 0–1. times_ms: (n, 2), preprocessing and engine."""
-
-    pictures: Sequence[Picture]
-    unreadable: Sequence[Unreadable]
-    shares: Shares
-    times_ms: NDArray[np.float64]
 
 
 def _silent(done: int, total: int) -> None:
@@ -108,42 +102,6 @@ def _names(classes: Sequence[str], most: int = 20) -> str:
     return ", ".join(classes[:most]) + (f" and {len(classes) - most} more" if len(classes) > most else "")
 
 
-def _measure(session: Session, pictures: Sequence[Picture], progress: Progress) -> _Measured:
-    """Run every picture; memory grows by one row of numbers per picture."""
-    size = session.preprocess.size
-    session.infer(np.zeros((1, size, size, 3), np.uint8))  # an engine's first run is slower than all others
-    shares = np.empty((len(pictures), len(session.manifest.classes)), np.float32)
-    times = np.empty((len(pictures), 2))
-    decoded: list[Picture] = []
-    unreadable: list[Unreadable] = []
-    for done, picture in enumerate(pictures, start=1):
-        try:
-            row, elapsed = _timed(session, picture)
-        except PictureError as error:
-            unreadable.append(Unreadable(picture.path, error.reason))
-        else:
-            shares[len(decoded)], times[len(decoded)] = row, elapsed
-            decoded.append(picture)
-        progress(done, len(pictures))
-    n = len(decoded)
-    return _Measured(decoded, unreadable, shares[:n], 1000 * times[:n])
-
-
-def _timed(session: Session, picture: Picture) -> tuple[Shares, tuple[float, float]]:
-    """Return the probabilities of one picture, and the seconds that preprocessing and the engine took."""
-    started = perf_counter()
-    pixels = session.preprocess(picture.path)
-    decoded = perf_counter()
-    _, (shares,) = session.infer(pixels[np.newaxis])
-    ended = perf_counter()
-    if not (shares.min() >= -_ROUNDING and shares.max() <= 1 + _ROUNDING):  # NaN fails as well
-        raise ContractError(
-            f"Variant {session.variant.name!r} on {session.device!r} gave numbers that are no probabilities, "
-            f"{shares.min()} to {shares.max()}, for {picture.path}. Open another variant."
-        )
-    return shares.clip(0, 1), (decoded - started, ended - decoded)
-
-
 def _refuse_unusable(selection: Selection, unreadable: Sequence[Unreadable], allowed: float) -> None:
     unusable = [*selection.conflicts, *unreadable]
     total = len(selection.pictures) + len(selection.conflicts)
@@ -161,7 +119,7 @@ def _listing(unusable: Sequence[Unreadable]) -> str:
     return "".join(lines) + (f"\n  and {len(unusable) - 5} more" if len(unusable) > 5 else "")
 
 
-def _receipt(session: Session, dataset: Index, selection: Selection, measured: _Measured) -> Receipt:
+def _receipt(session: Session, dataset: Index, selection: Selection, measured: Measured) -> Receipt:
     manifest, root = session.manifest, dataset.root
     target, predicted = _answers(session, measured)
     left_out = [*dataset.unreadable, *selection.copies, *selection.conflicts, *measured.unreadable]
@@ -178,6 +136,7 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: _
         latency=_latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
         environment=read_environment(),
+        performance=measured.performance,
         errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
         predictions=Predictions(
             classes=len(manifest.classes),
@@ -190,7 +149,20 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: _
     )
 
 
-def _answers(session: Session, measured: _Measured) -> tuple[Column, Column]:
+def _subject(session: Session, dataset: Index) -> dict[str, JSON]:
+    """Return whatever an answer, and the time that it took, depends on besides the picture."""
+    environment = read_environment()
+    return {
+        "bundle": session.bundle.id,
+        "variant": session.variant.name,
+        "device": session.device,
+        "dataset": dataset.fingerprint,
+        "machine": [environment.cpu, environment.cores, environment.os],
+        "versions": dict(environment.versions),
+    }
+
+
+def _answers(session: Session, measured: Measured) -> tuple[Column, Column]:
     """Return targets and predictions as `Predictions` wants them."""
     classes = session.manifest.classes
     number = {name: k for k, name in enumerate(classes)}
@@ -210,17 +182,16 @@ def _per_class(classes: Sequence[str], target: Column, predicted: Column) -> dic
 
 
 def _latency(times_ms: NDArray[np.float64]) -> dict[Stage, Latency]:
+    decode, resize, infer, outputs = times_ms.T
     stages: dict[Stage, NDArray[np.float64]] = {
-        "preprocess": times_ms[:, 0],
-        "infer": times_ms[:, 1],
+        "decode": decode,
+        "resize": resize,
+        "preprocess": decode + resize,
+        "infer": infer,
+        "outputs": outputs,
         "total": times_ms.sum(axis=1),
     }
-    return {stage: _percentiles(column) for stage, column in stages.items()}
-
-
-def _percentiles(times_ms: NDArray[np.float64]) -> Latency:
-    p50, p95, p99 = np.round(np.percentile(times_ms, (50, 95, 99)), 4).tolist()
-    return Latency(p50, p95, p99, len(times_ms))
+    return {stage: Latency.of(column) for stage, column in stages.items()}
 
 
 def _relative(path: Path, root: Path) -> Path:

@@ -1,15 +1,20 @@
-"""The verdict of the gate: numbers, and the sentences that say what they mean. It compares nothing itself."""
+"""The verdict of the gate: its rules, numbers, and the sentences that say what they mean; it compares none.
+
+Every rule has an outcome of its own, and the verdict's is the worst of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from edgetl_runtime.statistics import Interval
 
-__all__ = ["Difference", "Flip", "Outcome", "Verdict", "points"]
+__all__ = ["ClassDrop", "Difference", "Flip", "Metric", "Outcome", "Rule", "Verdict", "points", "worst"]
 
-Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Outcome = Literal["PASS", "INCONCLUSIVE", "FAIL"]  # from the best to the worst
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 
 _EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
@@ -33,21 +38,55 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassDrop:
+    """What one class lost: of its `n` pictures, and how likely chance does that.
+
+    p_value: of McNemar's exact test against no drop, one-sided, after Holm's correction over the classes.
+    """
+
+    name: str
+    drop: float
+    lost: int
+    gained: int
+    n: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one rule of the gate found.
+
+    sentence: the numbers and what is allowed. reason: why they mean this outcome.
+    next_steps: what would decide; empty if decided.
+    """
+
+    name: str
+    outcome: Outcome
+    sentence: str
+    reason: str = ""
+    next_steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gate found. Shares are ratios; a drop is positive where the candidate is worse.
 
+    outcome: the worst of the rules. rules: everything that was asked, the metric that decides first.
     before, after: the accuracy of baseline and candidate on the same `n` pictures; drop: their difference.
     interval: Tango's, of the drop, at a confidence of 1 - 2 alpha.
     lost, gained: the pictures that only the baseline, and that only the candidate, gets right.
     p_value: of McNemar's exact test, two-sided.
-    needed: pictures that would decide if the rates stayed as observed; None if decided, or if none would.
+    needed: pictures that would decide on accuracy if the rates stayed; None if decided, or if none would.
     needed_if_equal: pictures that would pass a candidate without a true drop; None if that is `n` or fewer.
     certifiable_margin: the smallest margin that `n` pictures with so many flips can certify.
-    balanced_drop: the drop of balanced accuracy, for information; None in a multi-label task.
+    balanced_drop: the drop of balanced accuracy; None in a multi-label task.
+    calibration_drift: the rise of the expected calibration error; None in a multi-label task.
+    classes: of each class that the pictures show, the largest drop first.
     flips: the lost pictures, then the gained, each from the candidate's most confident answer on.
     """
 
     outcome: Outcome
+    rules: tuple[Rule, ...]
     before: float
     after: float
     drop: float
@@ -62,7 +101,14 @@ class Verdict:
     needed_if_equal: int | None
     certifiable_margin: float
     balanced_drop: Difference | None
+    calibration_drift: Difference | None
+    classes: tuple[ClassDrop, ...]
     flips: tuple[Flip, ...]
+
+    @property
+    def deciding(self) -> Rule:
+        """The first rule with the worst outcome."""
+        return worst(self.rules)
 
     @property
     def exit_code(self) -> int:
@@ -76,37 +122,24 @@ class Verdict:
 
     def describe(self) -> str:
         """Say in sentences what was found, why, and what to do next."""
-        return " ".join((self.finding(), self.reason(), *self.next_steps()))
+        return " ".join(filter(None, (self.finding(), self.reason(), *self.next_steps())))
 
     def finding(self) -> str:
         """Say the outcome and the numbers behind it."""
-        return (
-            f"{self.outcome}: the drop of accuracy is {points(self.drop)} pp on {self.n:,} pictures "
-            f"({self.confidence:.0%} interval {points(self.interval.low)} to {points(self.interval.high)}); "
-            f"{100 * self.margin:.2f} pp are allowed."
-        )
+        return f"{self.outcome}: {self.deciding.sentence}"
 
     def reason(self) -> str:
         """Say why these numbers mean this outcome."""
-        if self.outcome == "PASS":
-            return "The whole interval is within what is allowed."
-        if self.outcome == "INCONCLUSIVE":
-            return "The interval reaches beyond what is allowed, so these pictures cannot tell."
-        if self.interval.low > self.margin:
-            return "The whole interval is beyond what is allowed."
-        return f"The drop is beyond what is allowed, and hardly chance (McNemar p = {self.p_value:.2g})."
+        return self.deciding.reason
 
     def next_steps(self) -> tuple[str, ...]:
-        """Say how many pictures would decide; empty where the gate has decided."""
-        if self.outcome != "INCONCLUSIVE":
-            return ()
-        steps = ["The drop is so near the margin that no practical number of pictures would decide."]
-        if self.needed is not None:
-            steps = [f"About {self.needed:,} pictures would decide if the rates stay as they are."]
-        if self.needed_if_equal is not None:
-            steps.append(f"If in truth nothing is lost, {self.needed_if_equal:,} pictures would show it.")
-        least = f"{100 * self.certifiable_margin:.2f} pp"
-        return (*steps, f"{self.n:,} pictures with so many flips can certify {least} at best.")
+        """Say what would decide; empty where the gate has decided."""
+        return self.deciding.next_steps
+
+
+def worst(rules: Sequence[Rule]) -> Rule:
+    """Return the first of the rules that none is worse than."""
+    return max(rules, key=lambda rule: get_args(Outcome).index(rule.outcome))
 
 
 def points(share: float) -> str:

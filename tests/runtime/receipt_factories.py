@@ -1,6 +1,7 @@
 """Receipts for tests: small, complete, and decided by the arrays that a test shows."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,10 +29,10 @@ def tiny_predictions(target, predicted, *, classes=2, sha256=None, confidence=No
     )
 
 
-def tiny_receipt(predictions, *, classes=("cat", "dog"), per_class=None, errors=()):
+def tiny_receipt(predictions, *, classes=("cat", "dog"), per_class=None, errors=(), **changes):
     n = len(predictions)
     share = float(predictions.right.mean())
-    return Receipt(
+    receipt = Receipt(
         created="2026-11-23T20:15:00+00:00",
         bundle=BundleId(id="ab" * 32, name="pets"),
         variant="onnx-int8",
@@ -47,6 +48,7 @@ def tiny_receipt(predictions, *, classes=("cat", "dog"), per_class=None, errors=
         errors=tuple(Unreadable(path, reason) for path, reason in errors),
         predictions=predictions,
     )
+    return replace(receipt, **changes)
 
 
 def flipped(lost, gained, both, neither=0):

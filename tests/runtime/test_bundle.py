@@ -135,7 +135,7 @@ def test_what_is_not_a_bundle_is_said_to_be_none(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == (
         f"There is no bundle at {str(tmp_path / 'none')!r}; it must be a folder or a zip."
     )
-    assert "is not a bundle, or damaged: File is not a zip file." in refusal(text)
+    assert "is not a bundle: it does not begin as a zip does." in refusal(text)
     assert "is not a bundle: it has no 'manifest.json' at its top." in refusal(tmp_path / "empty")
 
 

@@ -8,13 +8,24 @@ import pytest
 from receipt_factories import flipped
 from tiny_bundle import CLASSES, edit_manifest, tiny_bundle, write_colour
 
-from edgetl_runtime import __version__, cli
-from edgetl_runtime.cli import main
+from edgetl_runtime import __version__
+from edgetl_runtime.cli import info, main
 from edgetl_runtime.commands import parse_points
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.receipt import Receipt
 
-COMMANDS = ("predict", "validate", "check", "info")
+COMMANDS = (
+    "predict",
+    "validate",
+    "check",
+    "plan",
+    "fleet",
+    "ledger",
+    "bench",
+    "info",
+    "install",
+    "rollback",
+)
 
 
 @pytest.fixture
@@ -61,6 +72,70 @@ def test_predict_prints_one_json_object(bundle, data, capsys):
     (answer,) = found["answers"]
     assert (answer["picture"], answer["label"], answer["labels"]) == (picture, "green", ["green"])
     assert answer["confidence"] == max(answer["probabilities"]) == answer["probabilities"][1]
+
+
+def test_validate_goes_on_with_its_journal_and_removes_it(bundle, data, tmp_path, capsys):
+    out, journal = tmp_path / "out" / "r.json", tmp_path / "out" / ".r.json.journal"
+    arguments = ["validate", str(bundle), str(data), "--split", "all", "--out", str(out)]
+    assert main([*arguments, "--limit", "2"]) == 0
+    assert out.is_file()
+    assert not journal.exists()
+    journal.write_text('{"subject": {"bundle": "another"}}\n', encoding="utf-8")
+    assert main([*arguments, "--resume"]) == 2
+    assert "was begun with another bundle" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert not journal.exists()
+    assert Receipt.read(out).dataset.n == 6
+    assert main(["validate", str(bundle), str(data), "--resume"]) == 2
+    assert "--resume needs --out" in capsys.readouterr().err
+
+
+def test_bench_times_every_variant_that_can_be_used(bundle, data, capsys):
+    assert main(["bench", str(bundle), str(data / "red" / "0.png"), "--rounds", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["variant"] == "onnx-fp32"
+    for one in found:
+        assert list(one["stages"]) == ["decode", "resize", "infer", "outputs", "total"]
+        assert one["stages"]["total"]["n"] == 3
+        assert one["stages"]["total"]["p50_ms"] > one["stages"]["infer"]["p50_ms"] > 0
+        assert one["stream_per_s"] > 0
+    assert main(["bench", str(bundle), "--rounds", "2", "--variant", "onnx-fp32", "--threads", "1"]) == 0
+    output = capsys.readouterr()
+    header, row = output.out.splitlines()[:2]
+    assert header.split() == [
+        "p50",
+        "in",
+        "ms",
+        "on",
+        "decode",
+        "resize",
+        "infer",
+        "outputs",
+        "total",
+        "p95",
+        "stream/s",
+    ]
+    assert row.split()[:2] == ["onnx-fp32", "cpu"]
+    assert "2 runs each" in output.out
+
+
+def test_bench_says_what_cannot_be_used(bundle, capsys):
+    assert main(["bench", str(bundle), "--rounds", "0"]) == 2
+    assert "--rounds must be at least 1, got 0" in capsys.readouterr().err
+    assert main(["bench", str(bundle), "--device", "npu9"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("note: variant 'onnx-fp32' was skipped: Engine 'onnxruntime' has no device")
+    assert lines[-1].startswith("error: No variant of the bundle can be used here. onnx-fp32: ")
+
+
+def test_a_fallback_is_used_and_said(bundle, data, capsys):
+    arguments = ["predict", str(bundle), str(data / "red" / "0.png"), "--device", "npu9"]
+    assert main(arguments) == 2
+    capsys.readouterr()
+    assert main([*arguments, "--fallback", "cpu", "--hint", "throughput"]) == 0
+    output = capsys.readouterr()
+    assert output.err.startswith("note: variant 'auto on npu9' was skipped: Engine ")
+    assert "red" in output.out
 
 
 def test_a_broken_picture_is_an_error_and_the_others_are_predicted(bundle, data, tmp_path, capsys):
@@ -221,7 +296,7 @@ def test_an_internal_error_exits_with_70_and_a_traceback_only_on_demand(
     def break_down(bundle):
         raise KeyError("x")
 
-    monkeypatch.setattr(cli, "run_info", break_down)
+    monkeypatch.setattr(info, "run_info", break_down)
     assert main(arguments) == 70
     message = capsys.readouterr().err
     assert message.endswith(
@@ -234,7 +309,7 @@ def test_a_file_that_cannot_be_written_is_bad_input(monkeypatch, capsys):
     def refuse(bundle):
         raise PermissionError(13, "Permission denied", "b")
 
-    monkeypatch.setattr(cli, "run_info", refuse)
+    monkeypatch.setattr(info, "run_info", refuse)
     assert main(["info", "b"]) == 2
     assert capsys.readouterr().err == "error: [Errno 13] Permission denied: 'b'\n"
 
@@ -243,7 +318,7 @@ def test_an_interrupt_exits_with_130(monkeypatch, capsys):
     def interrupt(bundle):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_info", interrupt)
+    monkeypatch.setattr(info, "run_info", interrupt)
     assert main(["info", "b"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -329,6 +331,23 @@ def test_an_orientation_in_xmp_does_not_count():
     assert decoded(marked) == decoded(plain)
     to_rgb(image)
     assert orientation(image) == 1
+
+
+def test_a_jpeg_with_further_pictures_inside_is_its_first_one():
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime")]
+    several = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert open_picture(several).format == "JPEG"
+    assert np.allclose(decoded(several)[8][8], [255, 0, 0], atol=3)
+
+
+def test_a_jpeg_needs_no_other_plugin_of_pillow():
+    code = (
+        "import sys; from edgetl_runtime.decode import open_picture, to_rgb; "
+        "to_rgb(open_picture(sys.stdin.buffer.read())); "
+        "sys.exit(bool({'PIL.TiffImagePlugin', 'PIL.PngImagePlugin'} & set(sys.modules)))"
+    )
+    data = encoded(tiny_pixels(), "JPEG")
+    assert subprocess.run([sys.executable, "-c", code], input=data, check=False).returncode == 0
 
 
 # Shrinking.

@@ -206,6 +206,118 @@ def test_an_engine_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pyte
     )
 
 
+def test_opening_an_engine_tells_nobody_and_leaves_no_trace_in_the_home_folder(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from edgetl_runtime.engines import load_engine; load_engine('openvino').devices()\n"
+        "sys.exit('openvino_telemetry' in sys.modules)"
+    )
+    environment = {"HOME": str(tmp_path), "PATH": ""}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_engine
+def test_an_engine_names_the_devices_that_are_here(name: str) -> None:
+    engine = opened(name)
+    devices = type(engine).devices()
+    assert "cpu" in devices
+    assert engine.driver == devices["cpu"]
+    assert "azure" not in devices  # A service elsewhere is no device.
+
+
+@each_engine
+@pytest.mark.parametrize("hint", ["latency", "throughput"])
+def test_either_hint_gives_the_same_answers(name: str, hint: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        engine = opened(name, hint=hint, threads=None)
+        for logits, _ in pool.map(engine.run, [IMAGES] * 20):
+            np.testing.assert_allclose(logits, tiny_logits(IMAGES), atol=1e-5)
+
+
+def test_openvino_keeps_what_it_compiled(tmp_path: Path) -> None:
+    opened("openvino", cache=tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert files
+    again = opened("openvino", cache=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
+    np.testing.assert_allclose(again.run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-5)
+
+
+def test_a_damaged_graph_in_the_cache_is_compiled_again(tmp_path: Path) -> None:
+    opened("openvino", cache=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"nothing")
+    np.testing.assert_allclose(
+        opened("openvino", cache=tmp_path).run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("device", ["auto", "AUTO:CPU", "multi:cpu"])
+def test_a_virtual_device_says_where_it_truly_runs(device: str) -> None:
+    engine = opened("openvino", device=device)
+    assert engine.executed_device == "cpu"
+    np.testing.assert_allclose(engine.run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu", "gpu.3", "multi", "myriad"])
+def test_openvino_refuses_a_device_that_is_not_there(device: str) -> None:
+    openvino = pytest.importorskip("openvino")
+    if device.partition(".")[0].upper() in {
+        one.partition(".")[0] for one in openvino.Core().available_devices
+    }:
+        pytest.skip(f"this machine has a {device}")
+    with pytest.raises(EngineError, match=f"Engine 'openvino' has no device '{device}' here; it has 'cpu'"):
+        opened("openvino", device=device)
+
+
+def test_an_npu_that_is_not_there_says_what_it_needs() -> None:
+    with pytest.raises(EngineError, match=r"An NPU needs its driver, and read access to /dev/accel\.$"):
+        opened("openvino", device="npu")
+
+
+@pytest.mark.parametrize(
+    ("device", "command"),
+    [("qnn", "pip install onnxruntime-qnn"), ("openvino", "pip install onnxruntime-ep-openvino")],
+)
+def test_a_provider_that_a_package_brings_says_how_to_get_it(device: str, command: str) -> None:
+    with pytest.raises(EngineError, match=rf"no device '{device}' here; it has 'cpu'. Run: {command}$"):
+        opened("onnxruntime", device=device)
+
+
+def test_a_provider_that_gives_the_work_to_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["ToyExecutionProvider"])
+    monkeypatch.setattr(  # What ONNX Runtime does where a provider's library does not load.
+        onnxruntime,
+        "InferenceSession",
+        lambda model, options, providers: session(model, providers=["CPUExecutionProvider"]),
+    )
+    message = "was asked for 'ToyExecutionProvider' and runs on 'CPUExecutionProvider'"
+    with pytest.raises(EngineError, match=message):
+        opened("onnxruntime", device="toy")
+
+
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        ("raise OSError('libQnn.so is missing')", "does not load: libQnn.so is missing. Reinstall it: pip "),
+        ("return '/nowhere/libqnn.so'", "does not load: .*Reinstall it: pip install onnxruntime-qnn"),
+    ],
+)
+def test_a_provider_whose_library_does_not_load_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, message: str
+) -> None:
+    pytest.importorskip("onnxruntime")
+    text = f"def get_library_path():\n    {library}\n"
+    (tmp_path / "onnxruntime_qnn.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime_qnn", raising=False)
+    with pytest.raises(EngineError, match=f"The provider 'QNNExecutionProvider' {message}"):
+        opened("onnxruntime", device="qnn")
+
+
 def test_no_engine_is_imported_before_its_use() -> None:
     code = (
         "import sys, edgetl_runtime.engines, edgetl_runtime.session, edgetl_runtime.proof\n"

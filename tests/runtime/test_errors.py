@@ -21,6 +21,7 @@ def test_the_tree_and_its_exit_codes_are_those_of_the_docstring():
         "PictureError": ("InputError", 2),
         "DatasetError": ("InputError", 2),
         "BundleError": ("InputError", 2),
+        "SignatureError": ("BundleError", 2),
         "ReceiptError": ("InputError", 2),
         "EngineError": ("InputError", 2),
         "ContractError": ("EdgetlError", 1),

@@ -5,7 +5,8 @@ import pytest
 from receipt_factories import flipped, tiny_hashes, tiny_predictions, tiny_receipt
 
 from edgetl_runtime.errors import InputError, ReceiptError
-from edgetl_runtime.gating import RESAMPLES, Flip, gate
+from edgetl_runtime.gating import Flip, gate
+from edgetl_runtime.resampling import RESAMPLES
 from edgetl_runtime.statistics import mcnemar_exact, tango
 
 
@@ -167,9 +168,10 @@ def test_different_test_sets_are_refused_with_the_counts_and_an_example():
         tiny_predictions([0, 1], [0, 1], sha256=(tiny_hashes(1)[0], tiny_hashes(1, salt="x")[0]))
     )
     message = (
-        rf"The receipts cannot be compared: pictures only in the baseline: 2, such as [0-9a-f]{{12}}; "
+        r"The receipts cannot be compared: pictures only in the baseline: 2, such as [0-9a-f]{12}, "
+        r"[0-9a-f]{12}; "
         rf"pictures only in the candidate: 1, such as {tiny_hashes(1, salt='x')[0][:12]}\. "
-        r"Run validate for both bundles on the same dataset and split\."
+        r"Run validate for all bundles on the same dataset and split\."
     )
     with pytest.raises(ReceiptError, match=message):
         gate(before, after)

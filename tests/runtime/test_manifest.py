@@ -23,9 +23,8 @@ def edited(change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def test_a_manifest_comes_back_equal_from_its_json() -> None:
-    manifest = replace(
-        tiny_manifest(), reject_threshold=0.5, name="Zähne", provenance={"deep": [{"er": None}]}
-    )
+    variants = (tiny_variant("onnxruntime", reject_below=0.5), tiny_variant("openvino"))
+    manifest = tiny_manifest(variants=variants, name="Zähne", provenance={"deep": [{"er": None}]})
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
@@ -84,12 +83,12 @@ def test_a_manifest_of_a_newer_version_asks_for_an_upgrade() -> None:
         (lambda m: m["normalization"].update(std=[0, 1, 1]), "Normalization.std must be above 0"),
         (lambda m: m["normalization"].update(mean=[0, 1]), "Normalization.mean must be 3 finite numbers"),
         (
-            lambda m: m.update(reject_threshold=-0.1),
-            "Manifest.reject_threshold must be 0 to 1 or null, got -0.1.",
+            lambda m: m["variants"][0].update(reject_below=-0.1),
+            "Variant 'onnx-fp32': reject_below must be 0 to 1 or null, got -0.1.",
         ),
         (
-            lambda m: m.update(reject_threshold=0.5, task="multi_label"),
-            "Manifest.reject_threshold is for single_label, got 'multi_label'.",
+            lambda m: (m.update(task="multi_label"), m["variants"][1].update(reject_below=0.5)),
+            "Variant.reject_below is for single_label; variants, got ['openvino-fp32'].",
         ),
         (lambda m: m.update(variants=[]), "Manifest.variants must have 1 to 100 entries, got 0."),
         (lambda m: m["variants"].append(m["variants"][0]), "must differ from one another, got 'onnx-fp32'."),

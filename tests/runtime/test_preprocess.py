@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from runtime_factories import tiny_pixels, write_picture
 
-from edgetl_runtime.decode import to_rgb, turn
+from edgetl_runtime.decode import turn
 from edgetl_runtime.errors import BundleError, InputError, PictureError
 from edgetl_runtime.preprocess import Filter, Preprocess
 
@@ -47,6 +47,24 @@ def steps(**changes: Any) -> list[dict[str, Any]]:
         if value is None:
             del step[key]
     return valid
+
+
+@pytest.mark.parametrize("shape", [(40, 48, 3), (32, 32, 3), (40, 48, 4)])
+def test_an_array_may_come_in_the_order_of_opencv(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    swapped = pixels[:, :, [2, 1, 0, 3][: shape[2]]]
+    for preprocess in (Preprocess(32, 1), Preprocess(32, 0.875)):
+        assert np.array_equal(preprocess(swapped, channels="bgr"), preprocess(pixels))
+    assert not np.array_equal(Preprocess(32, 1)(swapped), Preprocess(32, 1)(pixels))
+
+
+def test_the_order_of_channels_is_that_of_arrays_alone(tmp_path):
+    path = write_picture(tmp_path / "a.png")
+    grey = tiny_pixels()[:, :, 0]
+    for picture in (path, path.read_bytes(), Image.open(path), grey, grey[:, :, np.newaxis]):
+        assert np.array_equal(Preprocess(32)(picture, channels="bgr"), Preprocess(32)(picture))
+    with pytest.raises(InputError, match=r"channels must be one of \('rgb', 'bgr'\), got 'brg'"):
+        Preprocess(32, 1)(np.zeros((32, 32, 3), np.uint8), channels="brg")
 
 
 # As data.
@@ -280,18 +298,12 @@ def test_a_shrunk_jpeg_gives_nearly_the_pixels_of_a_full_one(width, height):
     assert np.abs(shrunk - full).mean() < 0.6
 
 
-def test_a_jpeg_is_decoded_no_smaller_than_the_square_needs(monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "edgetl_runtime.preprocess.to_eight_bits", lambda image: seen.append(image.size) or to_rgb(image)
-    )
+def test_a_jpeg_is_decoded_no_smaller_than_the_square_needs():
     data = encoded(Image.fromarray(tiny_pixels(width=1024, height=513)), "JPEG")
-    for crop in (0.5, 0.4999, 1.0):
-        Preprocess(64, crop)(data)
+    seen = [Preprocess(64, crop).decode(data).image.size for crop in (0.5, 0.4999, 1.0)]
     assert seen == [(256, 129), (512, 257), (128, 65)]
-    for crop in (0.5, 1.0):
-        Preprocess(64, crop, draft=False)(data)
-    assert seen[3:] == [(1024, 513)] * 2
+    seen = [Preprocess(64, crop, draft=False).decode(data).image.size for crop in (0.5, 1.0)]
+    assert seen == [(1024, 513)] * 2
 
 
 def test_a_bad_picture_is_named(tmp_path):

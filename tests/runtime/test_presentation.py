@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +129,7 @@ class Stub:
 
     def __init__(self, manifest, variants, classes):
         self.name, self.hash, self.task = manifest.name, manifest.hash, manifest.task
-        self.preprocess, self.reject_threshold = manifest.preprocess, 0.4
+        self.preprocess = manifest.preprocess
         self.variants, self.classes = variants, classes
 
     def size_bytes(self, variant):
@@ -138,4 +137,6 @@ class Stub:
 
 
 def test_a_threshold_is_shown():
-    assert "answers less confident than 0.25" in render_info(replace(tiny_manifest(), reject_threshold=0.25))
+    variants = (tiny_variant("onnxruntime", reject_below=0.25), tiny_variant("openvino"))
+    assert "rejects   onnx-fp32 below 0.25\n" in render_info(tiny_manifest(variants=variants))
+    assert "rejects   nothing\n" in render_info(tiny_manifest())

@@ -1,3 +1,4 @@
+import json
 import math
 import os
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from tiny_bundle import PREPROCESS, tiny_bundle, tiny_manifest, tiny_variant, wr
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.engines import Engine, load_engine
 from edgetl_runtime.errors import BundleError, ProofError
-from edgetl_runtime.proof import Check, Proof, prove
+from edgetl_runtime.proof import Check, Proof, proof_from_json, proof_to_json, prove
 from edgetl_runtime.session import Session
 
 ADVICE = "Open another variant here, or export the bundle again."
@@ -104,12 +105,84 @@ def test_a_constant_engine_is_refused_however_wide_the_tolerance(tmp_path: Path)
 
 def test_a_device_that_is_right_in_the_first_place_of_a_batch_only_is_refused(tmp_path: Path) -> None:
     def broken(out: Arrays) -> Arrays:
-        out[0][5:] += 1
+        out[0][7:] += 1
         return out
 
     text = disagreement(session_on(tiny_bundle(tmp_path / "bundle"), broken, batch=8))
-    assert "case 'png': logits off by 1, at most 0.001 allowed" in text
-    assert "case 'jpeg'" not in text
+    assert "case 'large': logits off by 1, at most 0.001 allowed" in text
+    assert "case 'jpeg': logits off by 1" in text  # It has the last place in reverse.
+    assert "case 'png'" not in text
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8])
+def test_a_device_that_is_right_on_its_first_batch_only_is_refused(tmp_path: Path, batch: int) -> None:
+    runs = []
+
+    def tired(out: Arrays) -> Arrays:
+        runs.append(len(out[0]))
+        return out if len(runs) == 1 else (out[0] + 1, out[1])
+
+    text = disagreement(session_on(tiny_bundle(tmp_path / "bundle"), tired, batch=batch))
+    assert "logits off by 1, at most 0.001 allowed" in text
+    assert set(runs) == {batch}
+
+
+def test_a_device_that_answers_by_place_and_not_by_picture_is_refused(tmp_path: Path) -> None:
+    first = []
+
+    def stuck(out: Arrays) -> Arrays:
+        first.append((out[0].copy(), out[1].copy()))
+        return first[0]
+
+    text = disagreement(session_on(tiny_bundle(tmp_path / "bundle"), stuck, batch=4))
+    assert text.count("logits off by") == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: pixels[:, :, ::-1],
+        np.rot90,
+        lambda pixels: ((pixels.astype(np.uint16) + np.roll(pixels, 1, axis=1)) // 2).astype(np.uint8),
+    ],
+    ids=["channels-swapped", "no-exif", "half-a-pixel-off"],
+)
+def test_a_device_whose_preprocessing_lies_is_refused(
+    tmp_path: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> None:
+    session = session_on(tiny_bundle(tmp_path / "bundle"))
+    honest = session.preprocess
+
+    class Lying:
+        size = honest.size
+
+        def __call__(self, picture: Path) -> NDArray[np.uint8]:
+            return np.ascontiguousarray(change(honest(picture)))
+
+    session.preprocess = Lying()
+    text = disagreement(session)
+    assert "pixels off by" in text
+    assert "logits" not in text
+
+
+def test_a_proof_that_is_remembered_says_so(tmp_path: Path) -> None:
+    proof = prove(session_on(tiny_bundle(tmp_path / "bundle")))
+    back = proof_from_json(json.loads(json.dumps(proof_to_json(proof))), "onnx-fp32", "npu")
+    assert back is not None
+    assert (back.checks, back.remembered) == (proof.checks, True)
+    assert back.describe() == f"{proof.describe()} This was found earlier."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, {}, [], [[]], [["a", "logits", 0.0]], [["a", "mood", 0.0, 1.0]], [["a", "logits", "0", 1.0]]),
+        [["a", "logits", 2.0, 1.0]],
+        [["a", "logits", 0.0, 1.0], 7],
+    ],
+)
+def test_what_is_no_whole_proof_that_holds_is_not_recalled(value: object) -> None:
+    assert proof_from_json(value, "v", "cpu") is None
 
 
 def test_every_disagreement_is_told_at_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from receipt_factories import tiny_hashes, tiny_predictions, tiny_receipt
 
 from edgetl_runtime.errors import ReceiptError
 from edgetl_runtime.metrics import Figure
+from edgetl_runtime.performance import Performance
 from edgetl_runtime.pictures import Unreadable
 from edgetl_runtime.receipt import Latency, Receipt
 
@@ -60,6 +62,30 @@ def test_what_a_receipt_holds_can_be_read_by_name():
     assert receipt.predictions.probabilities.tolist() == [[0.75, 0.25], [0.4, 0.6], [0.123456, 0.876544]]
 
 
+def test_what_the_device_delivered_comes_back_from_the_file():
+    measured = Performance(31.5, 412.0, 9.75, 120_000_000, 0.25, 3400.0, 3300.5, False)
+    value = as_json(replace(single_label(), performance=measured))
+    assert value["performance"]["reference_ms"] == 9.75
+    assert read_back(value).performance == measured
+    value["performance"] = {"reference_ms": 4}
+    assert read_back(value).performance == Performance(reference_ms=4.0)
+
+
+def test_a_receipt_of_before_has_no_performance_and_three_stages():
+    value = as_json(single_label())
+    del value["performance"]
+    assert list(value["latency"]) == ["preprocess", "infer", "total"]
+    assert read_back(value).performance is None
+
+
+def test_stages_are_read_and_those_that_everybody_has_are_needed():
+    value = as_json(single_label())
+    value["latency"]["decode"] = value["latency"]["infer"]
+    assert list(read_back(value).latency) == ["decode", "preprocess", "infer", "total"]
+    with pytest.raises(ReceiptError, match=r"latency must tell .*; missing, got \['infer'\]"):
+        replace(single_label(), latency={stage: Latency(1, 1, 1, 3) for stage in ("preprocess", "total")})
+
+
 def test_labels_are_written_as_class_numbers():
     assert as_json(single_label())["predictions"]["predicted"] == [0, 1, 1]
     assert as_json(multi_label())["predictions"]["target"] == [[0, 2], []]
@@ -94,6 +120,21 @@ def test_shares_are_rounded_to_six_decimals_and_columns_keep_to_one_line():
         (lambda r: r["per_class"].update(fox=r["per_class"]["cat"]), "per_class must name classes only"),
         (lambda r: r["latency"]["infer"].update(p99_ms=1.5), "Latency needs 0 <= p50 <= p95 <= p99"),
         (lambda r: r["latency"]["infer"].update(p99_ms=1e999), "Infinity is not JSON"),
+        (lambda r: r["latency"].pop("infer"), r"r\.json\.latency lacks 'infer'"),
+        (lambda r: r.update(performance={"mood": 1}), r"r\.json\.performance has unknown keys \['mood'\]"),
+        (lambda r: r.update(performance={"reference_ms": "1"}), "performance.reference_ms must be a number"),
+        (
+            lambda r: r.update(performance={"reference_ms": -1}),
+            "reference_ms must be null or a num",
+        ),
+        (
+            lambda r: r.update(performance={"throttled": 1}),
+            "throttled must be true, false or null",
+        ),
+        (
+            lambda r: r.update(performance={"peak_memory_bytes": 1.5}),
+            "peak_memory_bytes must be a whole number",
+        ),
         (
             lambda r: r["environment"]["versions"].update(numpy=2),
             r"environment\.versions\.numpy must be a str",

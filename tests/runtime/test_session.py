@@ -1,5 +1,8 @@
+import os
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -80,20 +83,172 @@ def test_a_list_gives_a_list_in_its_order(tmp_path: Path) -> None:
         assert session.predict([]) == []
 
 
-def test_a_stream_takes_no_more_pictures_than_a_batch_ahead(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ahead", "taken_for_the_first"), [(1, 4), (4, 4), (5, 8), (12, 12)])
+def test_a_stream_takes_no_more_pictures_ahead_than_asked(
+    tmp_path: Path, ahead: int, taken_for_the_first: int
+) -> None:
     taken = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
-        for number in range(100):
+        for number in range(30):
             taken.append(number)
             yield tiny_pixels(number)
 
     with Session.open(tiny_bundle(tmp_path / "bundle"), batch=4) as session:
-        answers = session.stream(pictures())
+        answers = session.stream(pictures(), ahead=ahead)
         assert taken == []
         next(answers)
-        assert taken == [0, 1, 2, 3]
-        assert len(list(answers)) == 99
+        assert taken == list(range(taken_for_the_first))
+        assert len(list(answers)) == 29
+
+
+def test_a_stream_gives_what_predict_gives_in_its_order(tmp_path: Path) -> None:
+    pictures = [tiny_pixels(number) for number in range(23)]
+    with Session.open(tiny_bundle(tmp_path / "bundle"), batch=2) as session:
+        expected = tiny_logits(np.stack([session.preprocess(picture) for picture in pictures]))
+        for ahead in (None, 1, 50):
+            found = [answer.logits for answer in session.stream(iter(pictures), ahead=ahead)]
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_error_of_one_picture_is_raised_in_its_place_or_given_as_a_value(
+    tmp_path: Path, batch: int
+) -> None:
+    pictures = [tiny_pixels(0), b"nothing", tiny_pixels(1), b"", tiny_pixels(2)]
+    with Session.open(tiny_bundle(tmp_path / "bundle"), batch=batch) as session:
+        found = list(session.stream(pictures, errors="yield"))
+        assert [type(one) for one in found] == [
+            *(Prediction, PictureError, Prediction, PictureError, Prediction)
+        ]
+        assert "is empty" in str(found[3])
+        answers = session.stream(pictures)
+        assert isinstance(next(answers), Prediction)
+        with pytest.raises(PictureError):
+            next(answers)
+        assert list(session.stream([b"", b""], errors="yield", ahead=4))[1].reason == "is empty"
+
+
+def stream_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgetl-stream")]
+
+
+@pytest.mark.parametrize("how", ["close", "break", "exception", "iterable"])
+def test_a_stream_that_ends_early_leaves_no_thread(tmp_path: Path, how: str) -> None:
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for number in range(7 if how == "iterable" else 10_000):
+            yield tiny_pixels(number)
+        raise OSError("the camera is gone")
+
+    with Session.open(tiny_bundle(tmp_path / "bundle")) as session:
+        answers = session.stream(pictures(), ahead=6)
+        next(answers)
+        assert stream_threads()
+        if how == "close":
+            answers.close()
+        elif how == "break":
+            for _ in answers:
+                break
+            del answers
+        elif how == "exception":
+            with pytest.raises(ZeroDivisionError):
+                answers.throw(ZeroDivisionError())
+        else:
+            rest = []
+            with pytest.raises(OSError, match="the camera is gone"):
+                rest.extend(answers)
+            assert len(rest) == 6
+    assert stream_threads() == []
+
+
+def test_a_stream_of_a_closed_session_says_so(tmp_path: Path) -> None:
+    with Session.open(tiny_bundle(tmp_path / "bundle")) as session:
+        answers = session.stream([tiny_pixels()] * 50)
+        next(answers)
+    with pytest.raises(InputError, match="The session is closed"):
+        list(session.stream([tiny_pixels()]))
+    answers.close()
+    assert stream_threads() == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("ahead", 0), ("errors", "ignore")])
+def test_what_a_stream_does_not_know_is_refused_at_once(tmp_path: Path, name: str, value: object) -> None:
+    with Session.open(tiny_bundle(tmp_path / "bundle")) as session, pytest.raises(InputError, match=name):
+        session.stream([], **{name: value})
+
+
+@pytest.mark.parametrize("variant", ["onnx-fp32", "openvino-fp32"])
+@pytest.mark.parametrize("hint", ["latency", "throughput"])
+def test_32_threads_get_the_answers_to_their_own_questions(tmp_path: Path, variant: str, hint: str) -> None:
+    if variant.startswith("openvino"):
+        pytest.importorskip("openvino")
+    pictures = [tiny_pixels(number) for number in range(8)]
+    folder = tiny_bundle(tmp_path / "bundle")
+    with Session.open(folder, variant=variant, hint=hint) as session, ThreadPoolExecutor(32) as pool:
+        expected = tiny_logits(np.stack([session.preprocess(picture) for picture in pictures]))
+
+        def off(number: int) -> float:
+            answer = session.predict(pictures[number % 8])
+            return float(np.abs(answer.logits - expected[number % 8]).max())
+
+        assert max(pool.map(off, range(800))) < 1e-4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("variant", ["onnx-fp32", "openvino-fp32"])
+def test_a_forked_process_goes_on_with_an_engine_of_its_own(tmp_path: Path, variant: str) -> None:
+    if variant.startswith("openvino"):
+        pytest.importorskip("openvino")
+    code = (
+        "import os, sys, numpy as np\n"
+        "from edgetl_runtime import Session\n"
+        "session = Session.open(sys.argv[1], variant=sys.argv[2])\n"
+        "image = np.full((40, 40, 3), (200, 20, 20), np.uint8)\n"
+        "mine, engine = session.predict(image), session._engine\n"
+        "child = os.fork()\n"
+        "same = bool((session.predict(image).logits == mine.logits).all())\n"
+        "if not child: os._exit(0 if same and session._engine is not engine else 5)\n"
+        "assert same and session._engine is engine\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    folder = tiny_bundle(tmp_path / "bundle")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, folder, variant], timeout=60, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_a_session_that_cannot_make_its_engine_anew_refuses_after_a_fork(tmp_path: Path) -> None:
+    bundle = Bundle.open(tiny_bundle(tmp_path / "bundle"))
+    session = Session(bundle, bundle.manifest.variants[0], Fixed([1, 2, 3], [0.1, 0.2, 0.7]))
+    session._process -= 1  # As it is in a child.
+    with pytest.raises(EngineError, match=r"was forked from it\. Use Session\.open"):
+        session.predict(tiny_pixels())
+
+
+def test_a_batch_of_the_right_size_is_read_in_place(tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(Fixed):
+        def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            seen.append(images)
+            return super().run(images)
+
+    bundle = Bundle.open(tiny_bundle(tmp_path / "bundle"))
+    engine = Watching([1, 2, 3], [0.1, 0.2, 0.7])
+    session = Session(bundle, bundle.manifest.variants[0], engine, batch=2)
+    session.infer(IMAGES[:2])
+    session.infer(IMAGES[:4])
+    assert [np.shares_memory(one, IMAGES) for one in seen] == [True, True, True]
+
+
+def test_a_frame_of_opencv_gets_the_label_of_its_colour(tmp_path: Path) -> None:
+    frame = np.full((40, 40, 3), (200, 20, 20), np.uint8)
+    with Session.open(tiny_bundle(tmp_path / "bundle")) as session:
+        assert session.predict(frame).label == "red"
+        assert session.predict(frame, channels="bgr").label == "blue"
+        assert [one.label for one in session.predict([frame], channels="bgr")] == ["blue"]
+        assert [one.label for one in session.stream([frame], channels="bgr")] == ["blue"]
 
 
 def test_one_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -142,7 +297,7 @@ def test_images_of_another_kind_are_refused(tmp_path: Path, images: NDArray[np.u
 def test_a_prediction_below_the_threshold_is_rejected(
     tmp_path: Path, confidence: float, label: str | None
 ) -> None:
-    folder = tiny_bundle(tmp_path / "bundle", reject_threshold=0.8)
+    folder = tiny_bundle(tmp_path / "bundle", variants=(tiny_variant("onnxruntime", reject_below=0.8),))
     answer = prediction(folder, Fixed([0, 0, 2], [0.1, 0.1, confidence]))
     assert (answer.label, answer.labels) == (label, (label,) if label else ())
     assert answer.confidence == pytest.approx(confidence)

@@ -8,10 +8,12 @@ from edgetl_runtime.errors import InputError
 from edgetl_runtime.statistics import (
     Interval,
     certifiable_margin,
+    holm,
     mcnemar_exact,
     pictures_needed,
     tango,
     wilson,
+    within,
 )
 
 PAIRS = [
@@ -193,3 +195,24 @@ def test_the_power_of_the_gate_is_what_the_plan_promises():
 def test_numbers_outside_their_range_are_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_tango_gives_the_interval_of_the_recommended_method_in_a_published_comparison():
+    # Airway hyper-responsiveness before and after stem cell transplantation (Bentur et al. 2009): Fagerland,
+    # Lydersen and Laake, Statistics in Medicine 33 (2014) 2850-2875, the row of Tango's asymptotic score.
+    interval = tango(1, 7, 21, 0.95)
+    assert (round(interval.low, 3), round(interval.high, 3)) == (-0.517, -0.026)
+
+
+@pytest.mark.parametrize(("b", "c", "n"), PAIRS)
+@pytest.mark.parametrize("margin", [0.005, 0.02, 0.3])
+def test_within_says_where_the_interval_ends(b, c, n, margin):
+    high = tango(b, c, n, 0.9).high
+    if abs(high - margin) > 1e-12:
+        assert within(b, c, n, margin, 0.05) == (high <= margin)
+
+
+def test_holm_multiplies_the_least_by_all_and_never_goes_down():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

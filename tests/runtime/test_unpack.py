@@ -149,7 +149,7 @@ def test_a_zip_of_anything_else_is_no_bundle(tmp_path: Path) -> None:
     assert refusal(zip_folder(tmp_path / "other", tmp_path / "other.zip")).endswith("at its top.")
 
 
-@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
+@pytest.mark.parametrize("kept", [10, 0.5, 0.99])
 def test_a_truncated_zip_is_refused(archive: Path, kept: float) -> None:
     data = archive.read_bytes()
     archive.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])

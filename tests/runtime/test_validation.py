@@ -96,9 +96,56 @@ def test_two_engines_give_receipts_that_can_be_gated(bundle, data):
 def test_times_are_given_by_stage_for_every_picture(bundle, data):
     with Session.open(bundle) as session:
         latency = validate(session, data).latency
-    assert list(latency) == ["preprocess", "infer", "total"]
+    assert list(latency) == ["decode", "resize", "preprocess", "infer", "outputs", "total"]
     assert {entry.n for entry in latency.values()} == {7}
+    assert 0 < latency["decode"].p50_ms < latency["preprocess"].p50_ms < latency["total"].p50_ms
     assert 0 < latency["infer"].p50_ms < latency["total"].p50_ms
+
+
+def test_what_the_machine_delivered_is_told(bundle, data):
+    with Session.open(bundle) as session:
+        found = validate(session, data).performance
+        assert found.cold_start_ms > session.opening_ms > 0
+    assert found.throughput_per_s > 0
+    assert found.reference_ms > 0
+    assert found.peak_memory_bytes is None or found.peak_memory_bytes > 10_000_000
+
+
+def test_a_killed_validation_goes_on_where_it_stopped(bundle, data, tmp_path):
+    journal = tmp_path / "journal"
+    with Session.open(bundle) as session:
+        whole = validate(session, data)
+        broken = data / "test" / "blue" / "broken.png"
+        broken.write_bytes((data / "test" / "blue" / "0.png").read_bytes()[:-200])
+
+        class Killed(Exception):
+            pass
+
+        def kill(done, total):
+            if done == 4:
+                raise Killed
+
+        with pytest.raises(Killed):
+            validate(session, data, journal=journal, progress=kill, max_unreadable=0.5)
+        assert len(journal.read_text(encoding="utf-8").splitlines()) == 5
+        asked = []
+        predict = session.infer
+        session.infer = lambda images: asked.append(1) or predict(images)
+        resumed = validate(session, data, journal=journal, resume=True, max_unreadable=0.5)
+    assert len(asked) == 1 + 4  # A reference case, and what was left: three of the first four could be used.
+    assert resumed.predictions.to_json() == whole.predictions.to_json()
+    assert [error.reason for error in resumed.errors] == ["is truncated"]
+
+
+def test_a_journal_of_another_variant_is_not_gone_on_with(bundle, data, tmp_path):
+    pytest.importorskip("openvino")
+    for variant, resume in (("onnx-fp32", False), ("openvino-fp32", True)):
+        with Session.open(bundle, variant=variant) as session:
+            if not resume:
+                validate(session, data, journal=tmp_path / "journal")
+                continue
+            with pytest.raises(InputError, match="was begun with another variant"):
+                validate(session, data, journal=tmp_path / "journal", resume=True)
 
 
 def test_progress_is_told_after_every_picture(bundle, data):

@@ -78,7 +78,6 @@ def tiny_manifest(**changes: Any) -> Manifest:
         cases=cases,
         files=tuple(FileEntry(path, "0" * 64, 1) for path in dict.fromkeys(paths)),
         provenance={"made_by": "the tests"},
-        reject_threshold=None,
     )
     return replace(manifest, **changes)
 

@@ -1,15 +1,20 @@
 """The engines that run a variant: one table, one small protocol, and each engine in a file of its own."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module, util
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.errors import BundleError, EngineError
 from edgetl_runtime.manifest import Execution
+
+# Latency: one run at a time on all threads. Throughput: several at once, each slower.
+Hint = Literal["latency", "throughput"]
 
 ENGINES = {
     "onnxruntime": "edgetl_runtime.engines.ort:OrtEngine",
@@ -24,15 +29,30 @@ _INSTALL = {
 class Engine(Protocol):
     """A graph compiled for one device and one batch, to be run from any thread.
 
-    executed_device: where it truly runs, as the engine reports it: "cpu". version: of the engine.
+    executed_device: where it truly runs, as the engine reports it: "cpu". version: of the engine. driver: the
+    model and driver of that device, as far as the engine tells. cache: where it may keep what it compiled.
     """
 
     executed_device: str
     version: str
+    driver: str
 
     def __init__(
-        self, model: Path, *, device: str, execution: Execution, batch: int, threads: int | None
+        self,
+        model: Path,
+        *,
+        device: str,
+        execution: Execution,
+        batch: int,
+        threads: int | None,
+        hint: Hint = "latency",
+        cache: Path | None = None,
     ) -> None: ...
+
+    @classmethod
+    def devices(cls) -> dict[str, str]:
+        """Return the devices that could be asked for here, each with its model and driver."""
+        ...
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run one batch.
@@ -67,7 +87,8 @@ def load_engine(name: str) -> type[Engine]:
         raise EngineError(f"Engine {name!r} is not installed. Run: {_INSTALL[name]}")
     module, _, attribute = ENGINES[name].partition(":")
     try:
-        engine: type[Engine] = getattr(import_module(module), attribute)
+        with _without_telemetry():
+            engine: type[Engine] = getattr(import_module(module), attribute)
     except (ImportError, OSError) as error:
         message = f"Engine {name!r} is installed but does not load: {error}. Reinstall it: {_INSTALL[name]}"
         raise EngineError(message) from error
@@ -87,6 +108,24 @@ def check_graph(model: Path, batch: int, inputs: Sequence[Port], outputs: Sequen
             f"'probabilities' float32 ({batch}, classes), got {_text(inputs)} → {_text(outputs)}. "
             "Export it again."
         )
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep `import openvino` from sending usage events and from writing an identity into the home folder.
+
+    Meanwhile its module of telemetry counts as not installed, which openvino allows for. Whoever has imported
+    that module already has asked for it.
+    """
+    name = "openvino_telemetry"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # How Python says that a module must not be found.
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _is_installed(name: str) -> bool:

@@ -1,64 +1,107 @@
 """OpenVINO as an engine. Knows nothing about bundles and pictures: a file and arrays."""
 
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from edgetl_runtime.engines import Port, check_graph
+from edgetl_runtime.engines import Hint, Port, check_graph
 from edgetl_runtime.errors import BundleError, EngineError
 from edgetl_runtime.manifest import Execution
 
 _DTYPES = {"u8": "uint8", "f32": "float32"}
 _PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+# They choose among the devices that are listed after them, or among all.
+_VIRTUAL = ("auto", "multi", "hetero")
+_FACTS = ("FULL_DEVICE_NAME", "NPU_DRIVER_VERSION", "GPU_DRIVER_VERSION")
+_REMEDIES = {
+    "npu": "An NPU needs its driver, and read access to /dev/accel.",
+    "gpu": "A GPU needs its compute runtime (Level Zero or OpenCL).",
+}
 
 
 class OpenVinoEngine:
     """An OpenVINO IR, its batch fixed and its execution precision named before it is compiled."""
 
     def __init__(
-        self, model: Path, *, device: str, execution: Execution, batch: int, threads: int | None
+        self,
+        model: Path,
+        *,
+        device: str,
+        execution: Execution,
+        batch: int,
+        threads: int | None,
+        hint: Hint = "latency",
+        cache: Path | None = None,
     ) -> None:
         core = openvino.Core()
         _require_device(core, device)
-        compiled = _compile(core, model, batch, (device.upper(), _settings(execution, threads)))
+        settings = _settings(device, execution, threads, hint)
+        if cache is not None:
+            settings["CACHE_DIR"] = str(cache)
+        compiled = _compile(core, model, batch, (device.upper(), settings))
         check_graph(model, batch, _ports(compiled.inputs), _ports(compiled.outputs))
-        _require_precision(compiled, execution)
+        self.executed_device = _executed(compiled, device)
+        _require_precision(compiled, execution, device)
         self._model = model
-        self._request = compiled.create_infer_request()
         self._outputs = compiled.output("logits"), compiled.output("probabilities")
-        # One request at a time: compiled for latency, a second one would only wait inside the engine.
-        self._lock = Lock()
-        self.executed_device = ",".join(compiled.get_property("EXECUTION_DEVICES")).lower()
+        # As many as the device runs at once: compiled for latency, a second one would only wait inside.
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
+            self._requests.put(compiled.create_infer_request())
         self.version: str = openvino.get_version()
+        self.driver = "; ".join(_facts(core, name.upper()) for name in self.executed_device.split(","))
+
+    @classmethod
+    def devices(cls) -> dict[str, str]:
+        """Return what is here: by each device's name its model and driver."""
+        core = openvino.Core()
+        return {name.lower(): _facts(core, name) for name in core.available_devices}
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run one batch; see `Engine.run`. The input is read in place; the outputs are copies."""
         logits, probabilities = self._outputs
         shared = np.ascontiguousarray(images)
-        with self._lock:
-            try:
-                results = self._request.infer([shared], share_inputs=True)
-            except RuntimeError as error:
-                raise EngineError(f"OpenVINO failed to run {self._model.name!r}: {_reason(error)}") from error
+        request = self._requests.get()
+        try:
+            results = request.infer([shared], share_inputs=True)
             return results[logits], results[probabilities]
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed to run {self._model.name!r}: {_reason(error)}") from error
+        finally:
+            self._requests.put(request)
 
 
-def _require_device(core: Any, device: str) -> None:  # openvino.Core, which mypy does not follow
+def _facts(core: Any, name: str) -> str:  # openvino.Core, which mypy does not follow
+    known = core.get_property(name, "SUPPORTED_PROPERTIES")
+    return "; ".join(str(core.get_property(name, fact)) for fact in _FACTS if fact in known)
+
+
+def _require_device(core: Any, device: str) -> None:
+    asked, _, listed = device.lower().partition(":")
+    if asked == "cpu" or (asked in _VIRTUAL and (asked == "auto" or listed)):
+        return
     known = [name.lower() for name in core.available_devices]
-    if device.lower() not in known:
-        listed = ", ".join(map(repr, known))
-        raise EngineError(f"Engine 'openvino' has no device {device!r} here; it has {listed}.")
+    kinds = {name.partition(".")[0] for name in known}  # "gpu" is the first of "gpu.0" and "gpu.1".
+    if device.lower() in kinds.union(known):
+        return
+    here = ", ".join(map(repr, known))
+    remedy = _REMEDIES.get(asked.partition(".")[0], "")
+    message = f"Engine 'openvino' has no device {device!r} here; it has {here}. {remedy}"
+    raise EngineError(message.strip())
 
 
-def _settings(execution: Execution, threads: int | None) -> dict[str, object]:
+def _settings(device: str, execution: Execution, threads: int | None, hint: Hint) -> dict[str, object]:
     settings: dict[str, object] = {
-        "PERFORMANCE_HINT": "LATENCY",
+        "PERFORMANCE_HINT": hint.upper(),
         "INFERENCE_PRECISION_HINT": _PRECISIONS[execution],
     }
+    if device.lower().partition(":")[0] == "auto":
+        # Else the CPU would answer, and be proven, while an accelerator compiles and takes over later.
+        settings["ENABLE_STARTUP_FALLBACK"] = False
     return settings if threads is None else settings | {"INFERENCE_NUM_THREADS": threads}
 
 
@@ -76,8 +119,23 @@ def _compile(core: Any, model: Path, batch: int, target: tuple[str, dict[str, ob
         raise EngineError(f"OpenVINO cannot open {model.name!r}: {_reason(error)}") from error
 
 
-def _require_precision(compiled: Any, execution: Execution) -> None:
+def _executed(compiled: Any, device: str) -> str:
+    """Return where it truly runs: virtual devices choose, and some fall back to the CPU without a word."""
+    executed = [str(name).strip("()").lower() for name in compiled.get_property("EXECUTION_DEVICES")]
+    asked = device.lower().partition(":")[0]
+    kinds = {name.partition(".")[0] for name in executed}
+    if asked not in _VIRTUAL and kinds != {asked.partition(".")[0]}:
+        raise EngineError(
+            f"Engine 'openvino' was asked for {device!r} and runs on {', '.join(executed)!r}. "
+            "Name that device, or a fallback."
+        )
+    return ",".join(executed)
+
+
+def _require_precision(compiled: Any, execution: Execution, device: str) -> None:
     # A CPU without bf16 takes the hint and executes in f32: another model than the one that was measured.
+    if device.lower().partition(":")[0] in _VIRTUAL:
+        return  # They do not tell; the reference cases show what they do.
     executed = compiled.get_property("INFERENCE_PRECISION_HINT")
     if executed != _PRECISIONS[execution]:
         name = executed.get_type_name()

@@ -7,11 +7,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgetl_runtime.engines import Port, check_graph
+from edgetl_runtime.engines import Hint, Port, check_graph
+from edgetl_runtime.engines.providers import add_provider, installed
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.manifest import Execution
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider"}
+_CPU = "CPUExecutionProvider"
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _ERRORS_ONLY = 3
 
@@ -20,19 +21,31 @@ class OrtEngine:
     """An ONNX file, its batch dimension `N` fixed before it is compiled."""
 
     def __init__(
-        self, model: Path, *, device: str, execution: Execution, batch: int, threads: int | None
+        self,
+        model: Path,
+        *,
+        device: str,
+        execution: Execution,
+        batch: int,
+        threads: int | None,
+        hint: Hint = "latency",
+        cache: Path | None = None,
     ) -> None:
-        provider = _PROVIDERS.get(device.lower())
-        if provider is None:
-            known = ", ".join(map(repr, _PROVIDERS))
-            raise EngineError(f"Engine 'onnxruntime' has no device {device!r} here; it has {known}.")
         if execution != "f32":
             raise EngineError(f"Engine 'onnxruntime' executes in 'f32' only, got {execution!r}.")
-        self._session = _compile(model, provider, batch, threads)
+        options = _options(batch, threads, hint)
+        provider, providers = add_provider(options, device)
+        self._session = _compile(model, options, provider, providers)
         check_graph(model, batch, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()))
         self._model = model
         self.executed_device = device.lower()
         self.version: str = onnxruntime.__version__
+        self.driver = provider
+
+    @classmethod
+    def devices(cls) -> dict[str, str]:
+        """Return what is here: by each device's name that of its provider."""
+        return installed()
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run one batch; see `Engine.run`."""
@@ -43,17 +56,34 @@ class OrtEngine:
         return logits, probabilities
 
 
-def _compile(model: Path, provider: str, batch: int, threads: int | None) -> Any:  # onnxruntime has no types
+def _options(batch: int, threads: int | None, hint: Hint) -> Any:  # onnxruntime has no types
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or 0  # 0 lets ONNX Runtime choose.
+    if hint == "throughput":  # Several runs at once, each on one thread that does not spin while it waits.
+        options.intra_op_num_threads = threads or 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    else:
+        options.intra_op_num_threads = threads or 0  # 0 lets ONNX Runtime choose.
     options.add_free_dimension_override_by_name("N", batch)
+    return options
+
+
+def _compile(model: Path, options: Any, provider: str, providers: list[str] | None) -> Any:
+    if provider != _CPU:  # Else what the provider cannot do would run on the CPU without a word.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=[provider])
+        session = onnxruntime.InferenceSession(str(model), options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no common class but Exception.
         raise EngineError(f"ONNX Runtime cannot open {model.name!r}: {_reason(error)}") from error
+    executed = session.get_providers()[0]
+    if executed != provider:
+        raise EngineError(
+            f"Engine 'onnxruntime' was asked for {provider!r} and runs on {executed!r}. "
+            "Check the device's driver, or name a fallback."
+        )
+    return session
 
 
 def _ports(nodes: list[Any]) -> list[Port]:  # onnxruntime.NodeArg has no types

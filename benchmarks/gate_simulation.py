@@ -1,0 +1,91 @@
+"""How often the gate errs: simulated, and added up exactly. Writes the table of docs/gate.md.
+
+`python -m benchmarks.gate_simulation` writes it, with --json it prints the rows and writes nothing.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetl_runtime.accuracy import AccuracyDrop
+from edgetl_runtime.planning import pass_chance
+
+PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
+BEGIN, END = "<!-- simulation: begin -->\n", "<!-- simulation: end -->\n"
+PICTURES = (200, 1_000, 5_000)
+DISCORDANCES = (0.005, 0.02, 0.08)
+MARGINS = (0.005, 0.02)
+TIMES = 20_000
+_ALPHA = 0.05
+_HEADER = (
+    "| n | one alone right | margin | passed at that drop | exact | passed without | exact | failed without |"
+)
+
+
+def simulate() -> list[dict[str, Any]]:
+    """Return a row for each number of pictures, discordance and margin (which no drop can exceed)."""
+    rng = np.random.default_rng(2026)
+    return [
+        _row(rng, n, discordance, margin)
+        for n in PICTURES
+        for discordance in DISCORDANCES
+        for margin in MARGINS
+        if margin <= discordance
+    ]
+
+
+def _row(rng: np.random.Generator, n: int, discordance: float, margin: float) -> dict[str, Any]:
+    bad, equal = (_outcomes(rng, n, discordance, drop, margin) for drop in (margin, 0.0))
+    return {
+        "n": n,
+        "discordance": discordance,
+        "margin": margin,
+        "wrongly_passed": bad["PASS"],
+        "wrongly_passed_exact": pass_chance(n, discordance, margin, margin, _ALPHA),
+        "passed": equal["PASS"],
+        "passed_exact": pass_chance(n, discordance, 0.0, margin, _ALPHA),
+        "wrongly_failed": equal["FAIL"],
+    }
+
+
+def _outcomes(
+    rng: np.random.Generator, n: int, discordance: float, drop: float, margin: float
+) -> dict[str, float]:
+    """Return the share of each outcome among simulated candidates, decided by the gate's own code."""
+    shares = [(discordance + drop) / 2, (discordance - drop) / 2, 1 - discordance]
+    lost, gained, _ = rng.multinomial(n, shares, size=TIMES).T
+    pairs, counts = np.unique(np.stack([lost, gained], axis=1), axis=0, return_counts=True)
+    found = {"PASS": 0, "INCONCLUSIVE": 0, "FAIL": 0}
+    for (b, c), count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        found[AccuracyDrop.of(b, c, n, margin, _ALPHA).outcome] += count
+    return {outcome: count / TIMES for outcome, count in found.items()}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown, in percent."""
+    lines = [_HEADER, "|" + " ---: |" * 8]
+    for row in rows:
+        shares = ("wrongly_passed", "wrongly_passed_exact", "passed", "passed_exact", "wrongly_failed")
+        cells = [f"{row['n']:,}", f"{100 * row['discordance']:g} %", f"{100 * row['margin']:g} pp"]
+        lines.append("| " + " | ".join([*cells, *(f"{100 * row[name]:.1f} %" for name in shares)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Simulate, and print or write."""
+    rows = simulate()
+    if "--json" in sys.argv[1:]:
+        print(json.dumps(rows))
+        return 0
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}{table(rows)}{END}{after}", encoding="utf-8")
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

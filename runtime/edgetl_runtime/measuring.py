@@ -1,0 +1,124 @@
+"""One pass of a session over labelled pictures: each once, alone, timed by stage, and kept in a journal.
+
+Knows what was answered and how long it took, and nothing about figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetl_runtime.errors import ContractError, PictureError
+from edgetl_runtime.journal import STAGES, Entry, Journal
+from edgetl_runtime.meters import Meters
+from edgetl_runtime.performance import Performance
+from edgetl_runtime.pictures import Picture, Unreadable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgetl_runtime.decode import PictureSource
+    from edgetl_runtime.pictures import Progress
+    from edgetl_runtime.session import Session
+
+_ROUNDING = 0.01  # bf16 makes probabilities like 1.004
+_MARKS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What one pass gave, in the order of the pictures that could be decoded.
+
+    shares: (n, classes) float32, 0–1. times_ms: (n, 4), decode, resize, infer and outputs.
+    """
+
+    pictures: list[Picture]
+    unreadable: list[Unreadable]
+    shares: NDArray[np.float32]
+    times_ms: NDArray[np.float64]
+    performance: Performance
+
+
+def measure(session: Session, pictures: Sequence[Picture], journal: Journal, progress: Progress) -> Measured:
+    """Run every picture that the journal does not know; memory grows by one row of numbers per picture.
+
+    Raises:
+        ContractError: The engine gave numbers that are no probabilities.
+    """
+    cold_start_ms = _first_answer(session)
+    shares = np.empty((len(pictures), len(session.manifest.classes)), np.float32)
+    times = np.empty((len(pictures), STAGES))
+    decoded: list[Picture] = []
+    unreadable: list[Unreadable] = []
+    fresh, every = 0, max(1, len(pictures) // _MARKS)
+    meters = Meters.begin()
+    for done, picture in enumerate(pictures, start=1):
+        entry = journal.entries.pop(picture.sha256, None)
+        if entry is None:
+            entry, fresh = _answered(session, picture, journal), fresh + 1
+        if entry.unreadable:
+            unreadable.append(Unreadable(picture.path, entry.unreadable))
+        else:
+            shares[len(decoded)], times[len(decoded)] = entry.shares, entry.times_ms
+            decoded.append(picture)
+        if done % every == 0:
+            meters.mark()
+        progress(done, len(pictures))
+    n = len(decoded)
+    return Measured(decoded, unreadable, shares[:n], times[:n], meters.finish(fresh, cold_start_ms))
+
+
+def _first_answer(session: Session) -> float | None:
+    """Answer a reference case, since an engine's first run is the slowest; return the cold start."""
+    begun = perf_counter()
+    session.predict(session.bundle.path(session.manifest.cases[0].picture))
+    first_ms = 1000 * (perf_counter() - begun)
+    return None if session.opening_ms is None else session.opening_ms + first_ms
+
+
+def _answered(session: Session, picture: Picture, journal: Journal) -> Entry:
+    try:
+        entry = _timed(session, picture)
+    except PictureError as error:
+        entry = Entry(unreadable=error.reason)
+    journal.add(picture.sha256, entry)
+    return entry
+
+
+def _timed(session: Session, picture: Picture) -> Entry:
+    """Return the probabilities of one picture, and the milliseconds of each stage."""
+    shares, times_ms = answer_in_stages(session, picture.path)
+    return Entry(tuple(shares.clip(0, 1).tolist()), tuple(times_ms.tolist()))
+
+
+def answer_in_stages(
+    session: Session, picture: PictureSource
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Answer one picture as `Session.predict` does.
+
+    Returns:
+        probabilities: (classes,), 0–1 but for rounding; times_ms: (4,), decode, resize, infer and outputs.
+
+    Raises:
+        ContractError: The engine gave numbers that are no probabilities.
+    """
+    clock = [perf_counter()]
+    decoded = session.preprocess.decode(picture)
+    clock.append(perf_counter())
+    pixels = session.preprocess.resize(decoded)
+    clock.append(perf_counter())
+    (logits,), (shares,) = session.infer(pixels[np.newaxis])
+    clock.append(perf_counter())
+    if not (shares.min() >= -_ROUNDING and shares.max() <= 1 + _ROUNDING):  # NaN fails as well
+        name = "a picture in memory" if isinstance(picture, bytes) else picture
+        raise ContractError(
+            f"Variant {session.variant.name!r} on {session.device!r} gave numbers that are no probabilities, "
+            f"{shares.min()} to {shares.max()}, for {name}. Open another variant."
+        )
+    session.to_prediction(logits, shares)
+    clock.append(perf_counter())
+    return shares, 1000 * np.diff(clock)

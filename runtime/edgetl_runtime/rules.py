@@ -1,0 +1,290 @@
+"""The rules of the gate, as a table of functions: evidence and limits in, what the rule found out.
+
+A rule without a limit is not asked and gives None. What is uncertain is decided by an interval: PASS if all
+of it is within the limit, FAIL if all of it is beyond, INCONCLUSIVE between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, get_args
+
+from edgetl_runtime.errors import InputError, ReceiptError
+from edgetl_runtime.resampling import macro_f1_drop
+from edgetl_runtime.statistics import Interval, holm, mcnemar_exact, wilson
+from edgetl_runtime.verdict import ClassDrop, Difference, Metric, Outcome, Rule, points
+
+if TYPE_CHECKING:
+    from edgetl_runtime.accuracy import AccuracyDrop
+    from edgetl_runtime.pairing import Pair
+    from edgetl_runtime.receipt import Receipt
+
+__all__ = ["RULES", "Evidence", "Limits", "class_drops"]
+
+_POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gate is asked besides the margin; None asks nothing. Shares and differences are ratios.
+
+    metric: whose drop the margin limits.
+    negative_flips: the share of pictures that may be right before and wrong after.
+    class_margin: the drop that any single class may have.
+    calibration: by how much the expected calibration error may rise.
+    latency_ratio: of the median time of a picture to the baseline's, both divided by the time of the
+        receipt's reference workload. size_ratio, memory_ratio: of the files, and of the peak memory.
+    across_machines: compare receipts of different processors.
+    """
+
+    metric: Metric = "accuracy"
+    negative_flips: float | None = None
+    class_margin: float | None = None
+    calibration: float | None = None
+    latency_ratio: float | None = None
+    size_ratio: float | None = None
+    memory_ratio: float | None = None
+    across_machines: bool = False
+
+    def __post_init__(self) -> None:
+        if self.metric not in get_args(Metric):
+            raise InputError(f"metric must be one of {', '.join(get_args(Metric))}, got {self.metric!r}.")
+        for name in ("negative_flips", "class_margin", "calibration"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise InputError(f"{name} must be a share in (0, 1), got {value!r}; 0.01 is 1 %.")
+        for name in ("latency_ratio", "size_ratio", "memory_ratio"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} must be a positive ratio, got {value!r}; 1.2 allows a fifth more.")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the rules look at."""
+
+    baseline: Receipt
+    candidate: Receipt
+    pair: Pair
+    accuracy: AccuracyDrop
+    balanced: Difference | None
+    calibration: Difference | None
+    classes: tuple[ClassDrop, ...]
+
+    @property
+    def alpha(self) -> float:
+        """The one-sided error of every rule."""
+        return self.accuracy.alpha
+
+
+def class_drops(pair: Pair) -> tuple[ClassDrop, ...]:
+    """Return the drop of each class that the pictures show, the largest first."""
+    lost, gained, size = (column.tolist() for column in pair.flips_by_class())
+    shown = [k for k, n in enumerate(size) if n]
+    p_values = holm([_p_of_drop(lost[k], gained[k]) for k in shown])
+    drops = [
+        ClassDrop(pair.classes[k], (lost[k] - gained[k]) / size[k], lost[k], gained[k], size[k], p)
+        for k, p in zip(shown, p_values, strict=True)
+    ]
+    return tuple(sorted(drops, key=lambda drop: -drop.drop))
+
+
+def _p_of_drop(lost: int, gained: int) -> float:
+    """Return the one-sided p-value of McNemar's exact test; a gain is no evidence of a drop."""
+    return mcnemar_exact(lost, gained) / 2 if lost > gained else 1.0
+
+
+def _metric(evidence: Evidence, limits: Limits) -> Rule:
+    if limits.metric == "accuracy":
+        return evidence.accuracy.rule()
+    name, alpha, margin = limits.metric.replace("_", " "), evidence.alpha, evidence.accuracy.margin
+    found = evidence.balanced
+    if limits.metric == "macro_f1":
+        found = macro_f1_drop(evidence.pair, 1 - 2 * alpha)
+    if found is None:
+        raise InputError("balanced_accuracy needs one label for each picture. Use --metric macro_f1.")
+    found = _widened(found, evidence)
+    outcome = _outcome(found.interval, margin)
+    if outcome == "FAIL" and not _no_chance(evidence):
+        outcome = "INCONCLUSIVE"
+    sentence = (
+        f"the drop of {name} is {points(found.value)} pp on {evidence.accuracy.n:,} pictures "
+        f"({1 - 2 * alpha:.0%} bootstrap interval {_interval(found.interval)}); "
+        f"{100 * margin:.2f} pp are allowed."
+    )
+    steps = _more_pictures(found, margin, evidence) if outcome == "INCONCLUSIVE" else ()
+    return Rule(name, outcome, sentence, _reason(outcome), steps)
+
+
+def _widened(found: Difference, evidence: Evidence) -> Difference:
+    """Return an interval no shorter than a class without any flip leaves open.
+
+    A bootstrap cannot draw what it has not seen. Tango's bound for no flips among n pictures, z² / (n + z²),
+    of the smallest class, whose weight in the mean is one over the number of classes, may have been missed.
+    """
+    z = NormalDist().inv_cdf(1 - evidence.alpha)
+    fewest = min(drop.n for drop in evidence.classes)
+    unseen = z * z / (fewest + z * z) / len(evidence.classes)
+    return Difference(
+        found.value, Interval(found.interval.low, max(found.interval.high, found.value + unseen))
+    )
+
+
+def _no_chance(evidence: Evidence) -> bool:
+    """Return whether an exact test rejects chance: a class of few pictures misleads the bootstrap."""
+    overall = _p_of_drop(evidence.accuracy.lost, evidence.accuracy.gained)
+    return min(overall, *(drop.p_value for drop in evidence.classes)) < evidence.alpha
+
+
+def _more_pictures(found: Difference, margin: float, evidence: Evidence) -> tuple[str, ...]:
+    """Say how many pictures would decide, the interval shrinking with the root of their number."""
+    distance = abs(margin - max(0.0, found.value))
+    z, z_power = NormalDist().inv_cdf(1 - evidence.alpha), NormalDist().inv_cdf(_POWER)
+    arm = max(found.interval.high - found.value, found.value - found.interval.low)
+    needed = evidence.accuracy.n * (arm / z * (z + z_power) / distance) ** 2 if distance > 1e-9 else math.inf
+    if not needed <= 1e7:
+        return ("The drop is so near the margin that no practical number of pictures would decide.",)
+    return (f"About {math.ceil(needed):,} pictures would decide if the rates stay as they are.",)
+
+
+def _negative_flips(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.negative_flips is None:
+        return None
+    lost, n, budget = evidence.accuracy.lost, evidence.accuracy.n, limits.negative_flips
+    interval = wilson(lost, n, 1 - 2 * evidence.alpha)
+    outcome = _outcome(interval, budget)
+    sentence = (
+        f"{lost:,} of {n:,} pictures were right and are wrong now, {100 * lost / n:.2f} % "
+        f"({1 - 2 * evidence.alpha:.0%} interval {100 * interval.low:.2f} to {100 * interval.high:.2f}); "
+        f"{100 * budget:.2f} % are allowed."
+    )
+    return Rule(
+        "negative flips", outcome, sentence, _reason(outcome), _more_for_share(lost, budget, evidence)
+    )
+
+
+def _more_for_share(lost: int, budget: float, evidence: Evidence) -> tuple[str, ...]:
+    n = evidence.accuracy.n
+    if _outcome(wilson(lost, n, 1 - 2 * evidence.alpha), budget) != "INCONCLUSIVE":
+        return ()
+    if lost / n == budget:
+        return ("The share is the budget itself: no number of pictures would decide.",)
+    z, z_power = NormalDist().inv_cdf(1 - evidence.alpha), NormalDist().inv_cdf(_POWER)
+    share = lost / n
+    spread = z * math.sqrt(budget * (1 - budget)) + z_power * math.sqrt(share * (1 - share))
+    needed = math.ceil((spread / (budget - share)) ** 2)
+    return (f"About {max(n + 1, needed):,} pictures would decide if the share stays as it is.",)
+
+
+def _per_class(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.class_margin is None:
+        return None
+    margin, drops = limits.class_margin, evidence.classes
+    bad = [drop for drop in drops if drop.drop > margin and drop.p_value < evidence.alpha]
+    asked = f"in a class {100 * margin:.2f} pp are allowed (Holm over {len(drops):,} classes)."
+    if bad:
+        shown = ", ".join(
+            f"{drop.name} {points(drop.drop)} pp (p = {drop.p_value:.2g}, n = {drop.n:,})" for drop in bad[:5]
+        )
+        more = f" and {len(bad) - 5:,} more" if len(bad) > 5 else ""
+        return Rule("per class", "FAIL", f"{shown}{more}; {asked}", "The drop is beyond that and no chance.")
+    worst = drops[0]
+    sentence = f"the largest drop is {points(worst.drop)} pp, {worst.name} (p = {worst.p_value:.2g}); {asked}"
+    return Rule("per class", "PASS", sentence, "No class has a drop that is beyond that and no chance.")
+
+
+def _calibration(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.calibration is None:
+        return None
+    if evidence.calibration is None:
+        raise InputError("The calibration error needs one label for each picture. Leave its limit out.")
+    interval, value = evidence.calibration.interval, evidence.calibration.value
+    outcome = _outcome(interval, limits.calibration)
+    sentence = (
+        f"the calibration error rises by {points(value)} pp ({1 - 2 * evidence.alpha:.0%} bootstrap interval "
+        f"{_interval(interval)}); {100 * limits.calibration:.2f} pp are allowed."
+    )
+    steps = ("More pictures would shorten the interval.",) if outcome == "INCONCLUSIVE" else ()
+    return Rule("calibration", outcome, sentence, _reason(outcome), steps)
+
+
+def _latency(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.latency_ratio is None:
+        return None
+    times = [receipt.latency["total"].p50_ms for receipt in (evidence.baseline, evidence.candidate)]
+    references = [_measured(evidence, side, "reference_ms") for side in ("baseline", "candidate")]
+    relative = [time / reference for time, reference in zip(times, references, strict=True)]
+    what = (
+        f"a picture takes {times[1]:.2f} ms after {times[0]:.2f} ms, the reference workload "
+        f"{references[1]:.2f} ms after {references[0]:.2f} ms"
+    )
+    return _ratio("latency", relative[0], relative[1], limits.latency_ratio, what)
+
+
+def _size(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.size_ratio is None:
+        return None
+    before, after = evidence.baseline.size_bytes, evidence.candidate.size_bytes
+    what = f"the files have {after / 1e6:.2f} MB after {before / 1e6:.2f} MB"
+    return _ratio("size", before, after, limits.size_ratio, what)
+
+
+def _memory(evidence: Evidence, limits: Limits) -> Rule | None:
+    if limits.memory_ratio is None:
+        return None
+    before, after = (_measured(evidence, side, "peak_memory_bytes") for side in ("baseline", "candidate"))
+    what = f"the peak memory is {after / 1e6:.0f} MB after {before / 1e6:.0f} MB"
+    return _ratio("memory", before, after, limits.memory_ratio, what)
+
+
+def _ratio(name: str, before: float, after: float, limit: float, what: str) -> Rule:
+    if not before > 0:
+        raise ReceiptError(f"The baseline's {name} is {before!r}, so no ratio to it can be limited.")
+    within = after <= limit * before
+    sentence = f"{what}, a ratio of {after / before:.2f}; {limit:g} is allowed."
+    reason = f"The ratio is {'within' if within else 'beyond'} what is allowed."
+    return Rule(name, "PASS" if within else "FAIL", sentence, reason)
+
+
+def _measured(evidence: Evidence, side: str, name: str) -> float:
+    """Return a figure of performance of a receipt, which receipts of before do not have."""
+    value = getattr(getattr(getattr(evidence, side), "performance", None), name, None)
+    if not value:
+        raise ReceiptError(
+            f"The receipt of the {side} has no {name}, which this limit needs. Validate again with this "
+            "edgetl, or leave the limit out."
+        )
+    return float(value)
+
+
+def _outcome(interval: Interval, limit: float) -> Outcome:
+    if interval.high <= limit:
+        return "PASS"
+    return "FAIL" if interval.low > limit else "INCONCLUSIVE"
+
+
+def _reason(outcome: Outcome) -> str:
+    return {
+        "PASS": "The whole interval is within what is allowed.",
+        "FAIL": "The whole interval is beyond what is allowed.",
+        "INCONCLUSIVE": "These pictures cannot tell whether it is within what is allowed.",
+    }[outcome]
+
+
+def _interval(interval: Interval) -> str:
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+# In the order of the verdict; the metric that decides comes first and is always asked.
+RULES: tuple[Callable[[Evidence, Limits], Rule | None], ...] = (
+    _metric,
+    _negative_flips,
+    _per_class,
+    _calibration,
+    _latency,
+    _size,
+    _memory,
+)

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_bundle import tiny_bundle, tiny_variant
+
+from edgetl_runtime.choosing import time_interleaved
+from edgetl_runtime.engines.ort import OrtEngine
+from edgetl_runtime.errors import EngineError, ProofError
+from edgetl_runtime.remembered import cache_folder
+from edgetl_runtime.session import Session
+
+
+def two_speeds(path: Path, **changes: object) -> Path:
+    """A bundle whose preferred variant is the slow one; both are the same graph."""
+    fast = tiny_variant("onnxruntime", name="fast", model="fast.onnx", files=("fast.onnx",))
+    path.mkdir()
+    (path / "fast.onnx").write_bytes((Path(__file__).parent / "data/tiny.onnx").read_bytes())
+    return tiny_bundle(path, variants=(tiny_variant("onnxruntime", name="slow"), fast), **changes)
+
+
+def cache_files(what: str) -> list[Path]:
+    return sorted(cache_folder().glob(f"bundles/*/{what}-*.json"))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Slow down the graph of the slow variant, and note which graphs were compiled."""
+    names: list[str] = []
+    make, run = OrtEngine.__init__, OrtEngine.run
+
+    def noting(self: OrtEngine, model: Path, **settings: object) -> None:
+        names.append(model.name)
+        make(self, model, **settings)
+
+    def slowly(self: OrtEngine, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self._model.name == "model.onnx":
+            sleep(0.005)
+        return run(self, images)
+
+    monkeypatch.setattr(OrtEngine, "__init__", noting)
+    monkeypatch.setattr(OrtEngine, "run", slowly)
+    return names
+
+
+def test_auto_takes_the_fastest_and_remembers_it(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle")
+    with Session.open(folder, device="auto") as session:
+        assert (session.variant.name, session.device) == ("fast", "cpu")
+        assert session.choice is not None
+        times = session.choice.times_ms
+        assert times["slow on cpu"] > times["fast on cpu"]
+        assert not session.choice.remembered
+    assert opened == ["model.onnx", "fast.onnx"]
+    with Session.open(folder, device="auto") as session:
+        assert session.variant.name == "fast"
+        assert session.choice is not None
+        assert (session.choice.remembered, session.choice.times_ms) == (True, times)
+        assert session.proof is not None
+        assert session.proof.remembered
+    assert opened[2:] == ["fast.onnx"]
+
+
+def test_a_choice_is_measured_again_where_it_cannot_be_recalled(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle")
+    Session.open(folder, device="auto").close()
+    for changed in ({"hint": "throughput"}, {"batch": 2}, {"threads": 1}, {"cache": False}):
+        opened.clear()
+        Session.open(folder, device="auto", **changed).close()
+        assert len(opened) == 2
+    for file in cache_files("choice"):
+        file.write_text("{", encoding="utf-8")
+    opened.clear()
+    Session.open(folder, device="auto").close()
+    assert len(opened) == 2
+
+
+def test_what_does_not_prove_itself_is_not_chosen_and_said(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle", logits={"fast": lambda logits: logits + 1})
+    with Session.open(folder, device="auto") as session:
+        assert session.variant.name == "slow"
+        [skipped] = session.skipped
+        assert skipped.variant == "fast on cpu"
+        assert "logits off by 1" in skipped.reason
+
+
+def test_a_remembered_choice_that_fails_now_is_made_anew(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle")
+    Session.open(folder, device="auto").close()
+    [file] = cache_files("choice")
+    known = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(known | {"device": "npu"}), encoding="utf-8")
+    with Session.open(folder, device="auto") as session:
+        assert session.variant.name == "fast"
+        assert session.choice is not None
+        assert not session.choice.remembered
+
+
+def test_where_nothing_proves_itself_auto_refuses_with_all_reasons(tmp_path: Path) -> None:
+    lies = {name: lambda logits: logits + 1 for name in ("slow", "fast")}
+    with pytest.raises(ProofError, match=r"slow on cpu: .* fast on cpu: "):
+        Session.open(two_speeds(tmp_path / "bundle", logits=lies), device="auto")
+
+
+def test_times_are_those_of_a_batch(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle")
+    with Session.open(folder, variant="slow") as slow, Session.open(folder, variant="fast") as fast:
+        times = time_interleaved([slow, fast])
+    assert times[0] > 5 > times[1]
+
+
+def test_an_explicit_device_never_falls_back_unless_one_is_named(tmp_path: Path) -> None:
+    folder = tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(EngineError, match="has no device 'npu' here"):
+        Session.open(folder, device="npu")
+    with Session.open(folder, device="npu", fallback="cpu") as session:
+        assert session.device == "cpu"
+        assert session.skipped[0].variant == "auto on npu"
+        assert "has no device 'npu' here" in session.skipped[0].reason
+    with pytest.raises(EngineError, match="has no device 'gpu9' here"):
+        Session.open(folder, device="npu", fallback="gpu9")
+
+
+def test_a_proof_is_recalled_for_the_same_device_and_settings_only(tmp_path: Path) -> None:
+    folder = tiny_bundle(tmp_path / "bundle")
+
+    def remembered(**settings: object) -> bool:
+        with Session.open(folder, **settings) as session:
+            assert session.proof is not None
+            assert session.opening_ms is not None
+            return session.proof.remembered
+
+    assert [remembered(), remembered()] == [False, True]
+    assert [remembered(batch=2), remembered(threads=1), remembered(hint="throughput")] == [False] * 3
+    assert [remembered(cache=False), remembered(batch=2)] == [False, True]
+    for file in cache_files("proof"):
+        file.write_text("[[null, ", encoding="utf-8")
+    assert [remembered(), remembered()] == [False, True]

@@ -1,0 +1,86 @@
+"""The gate errs as seldom as docs/gate.md says: many simulated candidates, decided by its own code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from receipt_factories import tiny_predictions, tiny_receipt
+
+from edgetl_runtime.pairing import pair
+from edgetl_runtime.resampling import balanced_drop
+
+ROOT = Path(__file__).parents[1]
+TIMES = 20_000
+NOISE = 3 * (0.05 * 0.95 / TIMES) ** 0.5
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def rows():
+    command = [sys.executable, "-m", "benchmarks.gate_simulation", "--json"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def test_the_grid_is_whole(rows):
+    assert {row["n"] for row in rows} == {200, 1_000, 5_000}
+    assert {row["discordance"] for row in rows} == {0.005, 0.02, 0.08}
+    assert len(rows) == 15
+
+
+def test_a_drop_equal_to_the_margin_passes_no_oftener_than_alpha(rows):
+    assert max(row["wrongly_passed"] for row in rows) <= 0.05 + NOISE
+    assert max(row["wrongly_passed_exact"] for row in rows) <= 0.052
+
+
+def test_the_power_is_that_of_exact_enumeration(rows):
+    for row in rows:
+        assert row["passed"] == pytest.approx(row["passed_exact"], abs=0.02)
+        assert row["wrongly_passed"] == pytest.approx(row["wrongly_passed_exact"], abs=0.02)
+
+
+def test_an_equal_candidate_hardly_ever_fails(rows):
+    assert max(row["wrongly_failed"] for row in rows) <= 0.05 + NOISE
+
+
+def test_the_page_shows_these_numbers(rows):
+    page = (ROOT / "docs/gate.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- simulation: begin -->\n")[2].partition("<!-- simulation: end -->")[0]
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    shares = ("wrongly_passed", "wrongly_passed_exact", "passed", "passed_exact", "wrongly_failed")
+    assert [line[3:] for line in shown] == [[f"{100 * row[name]:.1f} %" for name in shares] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "discordances"),
+    [
+        ((900, 100), (0.04, 0.1)),
+        ((400,) * 5, (0.03,) * 5),
+        ((2_000, 2_000), (0.03, 0.03)),
+        ((300, 300), (0.08, 0.08)),
+    ],
+)
+def test_the_bootstrap_of_balanced_accuracy_passes_a_drop_equal_to_the_margin_hardly_oftener(
+    sizes, discordances
+):
+    rng, margin, times = np.random.default_rng(1), 0.02, 600
+    classes = tuple(f"c{k}" for k in range(len(sizes)))
+    target = np.repeat(np.arange(len(sizes)), sizes)
+    discordance = np.array(discordances)[target]
+    wrong = (target + 1) % len(sizes)
+    passed = 0
+    for _ in range(times):
+        draw = rng.random(len(target))
+        lost = draw < (discordance + margin) / 2
+        gained = ~lost & (draw < discordance)
+        sides = (np.where(gained, wrong, target), np.where(lost, wrong, target))
+        receipts = [
+            tiny_receipt(tiny_predictions(target, answers, classes=len(sizes)), classes=classes)
+            for answers in sides
+        ]
+        passed += balanced_drop(pair(*receipts), 0.9).interval.high <= margin
+    assert passed / times <= 0.06 + 3 * (0.06 * 0.94 / times) ** 0.5
