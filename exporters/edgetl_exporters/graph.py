@@ -122,6 +122,15 @@ def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
     return replaced(model, {name: np.full(array(model.graph, name).shape, temperature, np.float32)})
 
 
+def with_static_batch(model: ModelProto, batch: int) -> ModelProto:
+    """Return a copy that takes exactly `batch` pictures at a time."""
+    changed = copied(model)
+    for port in (*changed.graph.input, *changed.graph.output):
+        port.type.tensor_type.shape.dim[0].dim_value = batch
+    del changed.graph.value_info[:]
+    return changed
+
+
 def features_only(model: ModelProto) -> ModelProto:
     """Return a copy that ends before its classifier: what it calls `logits` are the features, (N, width).
 

@@ -1,82 +1,31 @@
-"""The int8 ladder: every rung is measured on the choosing pictures, the best is verified as a saved file.
+"""The int8 ladder: climbed rung by rung until a saved file keeps the contract.
 
-A rung is one way to make int8 of the float ONNX file. All of them are tried, since one costs seconds and the
-better is not known before: which quantizer does less harm differs from network to network. Their order on the
-choosing pictures, those that pass first and then by loss, is the order in which they are verified, on
-pictures that nothing was fitted to, by the engines that will run them; the first that passes is taken.
-
-The classifier stays in float on every rung. Quantizing it too is no rung: it turned a detector of defects
-into a coin toss, with either quantizer.
+Every rung is measured on the choosing pictures. The first rungs, the standard quantizers, must pass there
+with room to spare, since the next one costs only seconds and may do better; after that passing is enough.
+What passes is verified as a saved file, the least loss first, on pictures that nothing was fitted to, by both
+engines; the first that passes is taken. Whatever fails there sends the climb on, but each look wears the
+verifying pictures out, so there are few, and they are counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import onnx
 
-from edgetl_exporters.calibration import calibration_pictures
+from edgetl_exporters.candidate import Candidate, Climb, converted
 from edgetl_exporters.contract import Comparison, compare
-from edgetl_exporters.graph import features_only, read_temperature, with_head, with_temperature
+from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
-from edgetl_exporters.model import ExportData, Floats, HeadSolver, Pixels, TemperatureFitter, Watcher
 from edgetl_exporters.report import RungRow
-from edgetl_exporters.rounding import means_graph, rounded
-from edgetl_exporters.to_int8 import Quantizer
-from edgetl_exporters.to_openvino import to_openvino
+from edgetl_exporters.rungs import TIERS, Rung, climb_rung
 from edgetl_runtime.manifest import EngineName
-from edgetl_runtime.manifest import Head as HeadKind
-from edgetl_runtime.pictures import Task
 from edgetl_runtime.statistics import wilson
 
 _ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
-# Enough to keep a processor busy; single pictures would take twice as long.
-_BATCH = 16
-# Calibration pictures that give the mean inputs of layers; means need fewer than ranges.
-_MEANS_OF = 64
-
-
-class Quantize(Protocol):
-    """Makes an int8 QDQ file of a float ONNX file; `to_int8.quantize` does."""
-
-    def __call__(self, onnx_path: Path, out: Path, *, quantizer: Quantizer, images: Pixels) -> None:
-        """Write `out`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Climb:
-    """The givens of a climb.
-
-    source: the float ONNX file. reference: the float model on the choosing and the verifying pictures. limit:
-    the drop of accuracy that is allowed, 0–1. calibration: at most so many pictures. folder: for the files.
-    """
-
-    source: Path
-    task: Task
-    data: ExportData
-    reference: tuple[Judged, Judged]
-    limit: float
-    calibration: int
-    folder: Path
-    quantize: Quantize
-    solve_head: HeadSolver
-    fit_temperature: TemperatureFitter
-    watcher: Watcher
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A rung's outcome on the choosing pictures. file: the ONNX file, its temperature fitted."""
-
-    rung: str
-    head: HeadKind
-    file: Path
-    temperature: float
-    judged: Judged
-    comparison: Comparison
+# Of the drop that is allowed; a quantizer that takes more leaves the choice to the next rung.
+_ROOM = 0.5
+MOST_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +40,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """The candidate that kept the contract, with its file in each engine."""
+    """The candidate that kept the contract, with its file in each engine.
+
+    looks: how many candidates were held against the verifying pictures, itself included.
+    """
 
     candidate: Candidate
     files: dict[EngineName, Verified]
+    looks: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,100 +58,52 @@ class Ladder:
     taken: Taken | None
 
 
-def climb(givens: Climb) -> Ladder:
-    """Try all rungs, then verify the candidates, the best first, until one keeps the contract."""
+def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] = TIERS) -> Ladder:
+    """Climb until a candidate keeps the contract on the verifying pictures."""
     candidates: list[Candidate] = []
-    for name, head, rung in RUNGS:
-        givens.watcher.phase(f"int8: {name}")
-        file = givens.folder / f"rung-{len(candidates)}.onnx"
-        rung(givens, candidates, file)
-        candidates.append(_measure(givens, name, head, file))
-    givens.watcher.phase("int8: verify")
     outcomes: dict[str, tuple[bool, str]] = {}
-    for candidate in sorted(candidates, key=_preference):
-        files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
-        against = sorted({clause for file in files.values() for clause in file.comparison.against})
-        outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
-        if not against:
-            return Ladder(_rows(givens, candidates, outcomes), Taken(candidate, files))
+    for number, tier in enumerate(tiers):
+        if len(outcomes) == MOST_LOOKS:
+            break
+        for rung in tier:
+            if rung.possible(givens):
+                candidates.append(climb_rung(rung, givens, candidates))
+        room = _ROOM if number == 0 < len(tiers) - 1 else 1.0
+        for candidate in _presentable(candidates, outcomes, room * givens.limit):
+            files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
+            against = sorted({clause for file in files.values() for clause in file.comparison.against})
+            outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
+            if not against:
+                taken = Taken(candidate, files, len(outcomes))
+                return Ladder(_rows(givens, candidates, outcomes), taken)
     return Ladder(_rows(givens, candidates, outcomes), None)
 
 
-def _quantized(quantizer: Quantizer) -> Callable[[Climb, Sequence[Candidate], Path], None]:
-    def rung(givens: Climb, candidates: Sequence[Candidate], out: Path) -> None:
-        images = calibration_pictures(givens.data.train, givens.calibration)
-        givens.quantize(_rounded(givens, images), out, quantizer=quantizer, images=images)
-
-    return rung
-
-
-def _rounded(givens: Climb, images: Pixels) -> Path:
-    """Write the float file with its weights rounded so that errors cancel; both quantizers start from it."""
-    out = givens.folder / "rounded.onnx"
-    if not out.exists():
-        source, means = onnx.load(givens.source), givens.folder / "means.onnx"
-        onnx.save(means_graph(source), means)
-        found = run_file(_converted(means), "openvino", images[:_MEANS_OF], batch=_BATCH).logits
-        onnx.save(rounded(source, found), out)
-    return out
-
-
-def _resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> None:
-    """Solve the head again on the int8 features of the best file so far: it learns to read int8."""
-    best = onnx.load(min(candidates, key=_preference).file)
-    features = _features(givens, best, givens.data.train.pixels, givens.data.choose.pixels)
-    train, choose = givens.data.train.targets, givens.data.choose.targets
-    weight, bias = givens.solve_head(features[0], train, features[1], choose)
-    onnx.save(with_head(best, weight, bias), out)
-
-
-# The rungs in the order in which they are made; the last one builds on those before it.
-RUNGS: tuple[tuple[str, HeadKind, Callable[[Climb, Sequence[Candidate], Path], None]], ...] = (
-    ("onnxruntime", "float", _quantized("onnxruntime")),
-    ("nncf", "float", _quantized("nncf")),
-    ("head solved again", "resolved", _resolved),
-)
-
-
-def _preference(candidate: Candidate) -> tuple[bool, float]:
-    return not candidate.comparison.passes, candidate.judged.loss
-
-
-def _measure(givens: Climb, name: str, head: HeadKind, file: Path) -> Candidate:
-    """Judge a file on the choosing pictures, and give it the temperature that suits it there."""
-    choose = givens.data.choose
-    logits = run_file(_converted(file), "openvino", choose.pixels, batch=_BATCH).logits
-    temperature = givens.fit_temperature(logits, choose.targets)
-    fitted = with_temperature(onnx.load(file), temperature)
-    onnx.save(fitted, file)
-    judged = judge(givens.task, logits, choose.targets, temperature)
-    comparison = compare(givens.reference[0], judged, givens.limit)
-    # As stored: float32, which is what the manifest must say.
-    return Candidate(name, head, file, read_temperature(fitted), judged, comparison)
+def _presentable(
+    candidates: Sequence[Candidate], outcomes: dict[str, tuple[bool, str]], most: float
+) -> list[Candidate]:
+    """Return the candidates that may be verified now, the best first."""
+    fit = [
+        one
+        for one in candidates
+        if one.rung not in outcomes and one.comparison.passes and one.comparison.drop <= most
+    ]
+    return sorted(fit, key=lambda one: one.preference)[: MOST_LOOKS - len(outcomes)]
 
 
 def _verify(givens: Climb, candidate: Candidate, engine: EngineName) -> Verified:
     """Judge the saved file on the verifying pictures as the engine runs it."""
-    file = candidate.file if engine == "onnxruntime" else _converted(candidate.file)
+    givens.watcher.phase(f"int8: verify {candidate.rung} in {engine}")
+    batch = givens.static_batch
+    file = candidate.file
+    if batch is not None:
+        file = file.with_name(f"{file.stem}-static.onnx")
+        onnx.save(with_static_batch(onnx.load(candidate.file), batch), file)
+    file = file if engine == "onnxruntime" else converted(file)
     verify = givens.data.verify
-    measured = run_file(file, engine, verify.pixels)
-    judged = judge(givens.task, measured.logits, verify.targets, candidate.temperature)
+    measured = run_file(file, engine, verify.pixels, batch=batch or 1)
+    judged = judge(givens.model.task, measured.logits, verify.targets, candidate.temperature)
     return Verified(file, measured, judged, compare(givens.reference[1], judged, givens.limit))
-
-
-def _converted(file: Path) -> Path:
-    xml = file.with_suffix(".xml")
-    to_openvino(file, xml, half=True)
-    return xml
-
-
-def _features(givens: Climb, model: onnx.ModelProto, *pixels: Pixels) -> list[Floats]:
-    """Return the features (n, width) that the int8 network gives for sets of pictures."""
-    file = givens.folder / "features.onnx"
-    onnx.save(features_only(model), file)
-    lengths = np.cumsum([len(one) for one in pixels])[:-1]
-    rows = run_file(_converted(file), "openvino", np.concatenate(pixels), batch=_BATCH).logits
-    return np.split(rows, lengths)
 
 
 def _rows(
@@ -207,7 +112,7 @@ def _rows(
     rows = []
     for candidate in candidates:
         same = agreeing(givens.reference[0], candidate.judged)
-        verified, outcome = outcomes.get(candidate.rung, (None, "not tried, a better one was taken"))
+        verified, outcome = outcomes.get(candidate.rung, (None, _not_verified(candidate)))
         row = RungRow(
             rung=candidate.rung,
             head=candidate.head,
@@ -223,3 +128,9 @@ def _rows(
         )
         rows.append(row)
     return tuple(rows)
+
+
+def _not_verified(candidate: Candidate) -> str:
+    if candidate.comparison.passes:
+        return "not verified: another was taken, or the looks are used up"
+    return f"on the choosing pictures {'; '.join(candidate.comparison.against)}"

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +27,27 @@ class Measured:
 class Judged:
     """Answers held against targets.
 
-    decided: numbers of classes (n,), or bool (n, classes). correct: (n,) bool; a picture of several labels is
-    correct in all of them. accuracy: with its 95 % interval. balanced_accuracy: 0–1, None for several labels.
-    loss: cross entropy in nats, each class counting the same. targets: as they were given.
+    logits: (n, classes) float32, with the temperature that makes them probable. decided: numbers of classes
+    (n,), or bool (n, classes). correct: (n,) bool; a picture of several labels is correct in all of them.
+    accuracy: with its 95 % interval. balanced_accuracy: 0–1, None for several labels. loss: cross entropy in
+    nats, each class counting the same. targets: as they were given.
     """
 
+    logits: Floats
+    temperature: float
     decided: NDArray[np.generic]
     correct: NDArray[np.bool_]
     accuracy: Figure
     balanced_accuracy: float | None
     loss: float
     targets: Targets
+
+    def confidence(self, temperature: float | None = None) -> NDArray[np.float64]:
+        """Return the probability (n,) of the one label that was decided, at this or another temperature."""
+        scaled = self.logits.astype(np.float64) / (temperature or self.temperature)
+        odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        highest: NDArray[np.float64] = 1 / odds.sum(axis=1)
+        return highest
 
 
 def run_file(path: Path, engine: EngineName, pixels: Pixels, *, batch: int = 1) -> Measured:
@@ -55,19 +66,28 @@ def run_file(path: Path, engine: EngineName, pixels: Pixels, *, batch: int = 1) 
 
 def judge(task: Task, logits: Floats, targets: Targets, temperature: float) -> Judged:
     """Hold logits, (n, classes), against targets; the temperature matters for the loss alone."""
-    scaled = logits.astype(np.float64) / temperature
+    losses = cross_entropy(task, logits / temperature, targets)
     if task == "multi_label":
         truth, decided = targets > 0.5, logits >= 0
-        losses = (np.logaddexp(0, scaled) - truth * scaled).mean(axis=1)
         found = subset_accuracy(truth, decided)
-        return Judged(decided, (truth == decided).all(axis=1), found, None, float(losses.mean()), targets)
-    highest = scaled.max(axis=1, keepdims=True)
-    sums = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]
-    losses = sums - scaled[np.arange(len(targets)), targets]
+        correct, loss = (truth == decided).all(axis=1), float(losses.mean())
+        return Judged(logits, temperature, decided, correct, found, None, loss, targets)
     loss = float(np.mean([losses[targets == number].mean() for number in np.unique(targets)]))
     answers = logits.argmax(axis=1)
     balanced = balanced_accuracy(targets, answers, logits.shape[1]).value
-    return Judged(answers, answers == targets, accuracy(targets, answers), balanced, loss, targets)
+    right, found = answers == targets, accuracy(targets, answers)
+    return Judged(logits, temperature, answers, right, found, balanced, loss, targets)
+
+
+def cross_entropy(task: Task, logits: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
+    """Return the cross entropy (n,) in nats of logits (n, classes); of several labels, their mean."""
+    scaled = logits.astype(np.float64)
+    if task == "multi_label":
+        losses: NDArray[np.float64] = (np.logaddexp(0, scaled) - (targets > 0.5) * scaled).mean(axis=1)
+        return losses
+    highest = scaled.max(axis=1, keepdims=True)
+    sums = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]
+    return np.asarray(sums - scaled[np.arange(len(targets)), targets])
 
 
 def agreeing(one: Judged, other: Judged) -> NDArray[np.bool_]:

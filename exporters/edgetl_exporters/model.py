@@ -6,6 +6,7 @@ Knows nothing about engines and files. The roles of the pictures: `train` calibr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -21,15 +22,18 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
 
 OnMiss = Literal["fail", "fp16"]
+Layout = Literal["nchw", "nhwc"]
+Cpu = Literal["any", "vnni", "arm"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A trained network and what must be known to run it.
 
-    module: normalised pictures (n, 3, size, size) float32 to logits (n, classes), in evaluation mode; a torch
-    module, which only `to_onnx` looks into. mean, std: per channel of RGB in 0–1. temperature: probabilities
-    are those of logits / temperature.
+    module: normalised pictures (n, 3, size, size) float32 to logits (n, classes). Either a torch module in
+    evaluation mode, which only `to_onnx` looks into, or the path of an ONNX file, which only `from_onnx` does
+    and which may take `layout` "nhwc". mean, std: per channel of RGB in 0–1. temperature: probabilities are
+    those of logits / temperature; None lets the export fit it on the choosing pictures.
     """
 
     name: str
@@ -39,23 +43,30 @@ class Model:
     preprocess: Preprocess
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    temperature: float
+    temperature: float | None = None
+    layout: Layout = "nchw"
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise InputError(
                 f"Model.mean and Model.std must be 3 numbers, std above 0, got {self.mean!r}, {self.std!r}."
             )
-        if not 0 < self.temperature < float("inf"):
+        if self.temperature is not None and not 0 < self.temperature < float("inf"):
             raise InputError(f"Model.temperature must be a number above 0, got {self.temperature!r}.")
+        if self.layout == "nhwc" and not isinstance(self.module, Path):
+            raise InputError("Model.layout 'nhwc' is for ONNX files; a torch module takes 'nchw'.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """Preprocessed pictures, (n, size, size, 3) uint8 RGB, with what a model should answer."""
+    """Preprocessed pictures, (n, size, size, 3) uint8 RGB, with what a model should answer.
+
+    sha256: of the pictures' files, to name those that change their answer; empty where there are no files.
+    """
 
     pixels: Pixels
     targets: Targets
+    sha256: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[3] != 3:
@@ -65,6 +76,10 @@ class Labelled:
             raise InputError(
                 f"Labelled needs a target for each of at least one picture, got {len(self.targets)} targets "
                 f"for {len(self.pixels)} pictures."
+            )
+        if len(self.sha256) not in (0, len(self.targets)):
+            raise InputError(
+                f"Labelled.sha256 must name all of {len(self)} pictures or none, got {len(self.sha256)}."
             )
 
     def __len__(self) -> int:
@@ -113,6 +128,19 @@ class Watcher(Protocol):
 
     def note(self, message: str) -> None:
         """Something worth a line."""
+
+
+class Silent:
+    """A watcher that tells nobody."""
+
+    def phase(self, name: str) -> None:
+        """Do nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Do nothing."""
+
+    def note(self, message: str) -> None:
+        """Do nothing."""
 
 
 Provenance: TypeAlias = Mapping[str, Any]  # any JSON

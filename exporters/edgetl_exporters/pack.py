@@ -6,18 +6,28 @@ says of them.
 
 import hashlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgetl_exporters.model import Floats, Model, Provenance
 from edgetl_exporters.reference import ReferenceCase, encode_logits
+from edgetl_exporters.sbom import sbom
 from edgetl_runtime.atomic import replacing_file, replacing_folder
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.manifest import FORMAT_VERSION, MANIFEST_NAME, FileEntry, Manifest, Normalization, Variant
+from edgetl_runtime.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    FileEntry,
+    Manifest,
+    Normalization,
+    Variant,
+)
 from edgetl_runtime.session import Session
+from edgetl_runtime.signature import sign
 
-_LABELS = "labels.txt"
+_LABELS, _SBOM = "labels.txt", "sbom.cdx.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # The earliest date that a zip knows: equal bundles give equal bytes.
 
 
@@ -36,14 +46,22 @@ def pack(
     cases: Sequence[ReferenceCase],
     out: Path,
     provenance: Provenance,
+    *,
+    batch: int = 1,
+    key: Path | None = None,
 ) -> Manifest:
     """Write a bundle: a folder, or a zip where `out` ends in .zip.
+
+    Args:
+        batch: so many pictures at a time prove the variants.
+        key: a PEM file with an Ed25519 private key, to sign the bundle; None leaves it unsigned.
 
     Raises:
         ProofError: a variant disagrees with its own references; nothing is left behind.
         InputError: `out` exists, or cannot be written.
     """
     files = _files(model, variants, cases)
+    files[_SBOM] = sbom(model.name, provenance)
     entries = tuple(FileEntry(path, _sha256(data), len(data)) for path, data in sorted(files.items()))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -56,11 +74,12 @@ def pack(
         cases=tuple(case.case for case in cases),
         files=entries,
         provenance=dict(provenance),
-        reject_threshold=None,
     )
     files[MANIFEST_NAME] = manifest.to_json().encode()
+    if key is not None:
+        files[SIGNATURE_NAME] = sign(manifest, key).to_json().encode()
     write = _write_zip if out.suffix == ".zip" else _write_folder
-    write(out, files, manifest)
+    write(out, files, lambda path: _prove(path, manifest, batch))
     return manifest
 
 
@@ -70,27 +89,27 @@ def refuse_existing(out: Path) -> None:
         raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
 
 
-def _write_folder(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+def _write_folder(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> None:
     with replacing_folder(out) as folder:
         for path, data in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
-        _prove(folder, manifest)
+        prove(folder)
 
 
-def _write_zip(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+def _write_zip(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> None:
     refuse_existing(out)
     with replacing_file(out) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
             for path, data in sorted(files.items()):
                 opened.writestr(zipfile.ZipInfo(path, _EPOCH), data, zipfile.ZIP_DEFLATED)
-        _prove(file, manifest)
+        prove(file)
 
 
-def _prove(path: Path, manifest: Manifest) -> None:
+def _prove(path: Path, manifest: Manifest, batch: int) -> None:
     """Open every variant as a device does: hashes, graph, preprocessing and answers are checked."""
     for variant in manifest.variants:
-        Session.open(path, variant=variant.name).close()
+        Session.open(path, variant=variant.name, batch=batch, cache=False).close()
 
 
 def _files(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edgetl_exporters.rejecting import Rejecting
 from edgetl_runtime.metrics import Figure
 from edgetl_runtime.statistics import Interval
 
@@ -10,12 +11,12 @@ from edgetl_runtime.statistics import Interval
 class RungRow:
     """An int8 candidate on the choosing pictures, and on the verifying ones where it was tried there.
 
-    rung: "onnxruntime", "nncf", "nncf, head solved again". head: "float" is the float model's own, "resolved"
-    was solved again on int8 features. accuracy: 0–1 with its 95 % interval. balanced_accuracy: 0–1, None for
-    multi-label pictures. agreement: share of the pictures that it answers like the float model, with its 95 %
-    interval. drop: float's accuracy less its own, 0–1, negative for a gain. loss: balanced cross entropy in
-    nats. passes: whether it is within the limit on these pictures. verified: the outcome on the verifying
-    pictures; None where it was not tried. outcome: in words, such as "taken" and why not.
+    rung: its name in `rungs.TIERS`. head: "float" is the float model's own, "resolved" was solved again on
+    int8 features, "tuned" was fine-tuned with the rest. accuracy: 0–1 with its 95 % interval.
+    balanced_accuracy: 0–1, None for multi-label pictures. agreement: share of the pictures that it answers
+    like the float model, with its 95 % interval. drop: float's accuracy less its own, 0–1, negative for a
+    gain. loss: balanced cross entropy in nats. passes: whether it is within the limit on these pictures.
+    verified: the outcome on the verifying pictures; None where it was not tried. outcome: in words.
     """
 
     rung: str
@@ -36,9 +37,12 @@ class VariantRow:
     """A variant in the bundle, measured on the verifying pictures as the saved file, by its engine.
 
     accuracy: with its 95 % interval. drop: float's accuracy less its own, 0–1; drop_interval: 90 %.
-    agreement: share of the pictures answered like the float model. certified: the interval lies within the
-    limit; needs: otherwise how many pictures would decide it, None where certified. p50_ms: median of a
-    picture at batch 1 on this machine. tolerance: of the logits on other devices.
+    agreement: share of the pictures answered like the float model, with its 95 % interval; changed: how many
+    are not. certified: the interval lies within the limit; needs: otherwise how many pictures would decide
+    it. calibration_error: "before" its temperature and "after", 0–1, None for several labels. rejecting: its
+    threshold of confidence, None where none was wanted. p50_ms: median of a batch on this machine;
+    slower_here: int8 that is not faster here than its float file in the same engine, timed in turns.
+    tolerance: of the logits on other devices.
     """
 
     name: str
@@ -49,9 +53,14 @@ class VariantRow:
     drop: float
     drop_interval: Interval
     agreement: float
+    agreement_interval: Interval
+    changed: int
     certified: bool
     needs: int | None
+    calibration_error: dict[str, float] | None
+    rejecting: Rejecting | None
     p50_ms: float
+    slower_here: bool
     tolerance: float
 
 

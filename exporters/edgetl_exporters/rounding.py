@@ -20,7 +20,6 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from edgetl_exporters.graph import LOGITS, PROBABILITIES, array, ended, replaced
 from edgetl_exporters.model import Floats
 
-_STEPS = 127
 # Only so many of a filter's weights may be rounded the other way, the nearest to a half first.
 _FLIPPABLE = 0.25
 
@@ -54,8 +53,13 @@ def means_graph(model: ModelProto) -> ModelProto:
     return changed
 
 
-def rounded(model: ModelProto, means: Floats) -> ModelProto:
-    """Return a copy with rounded weights; means: (n, channels) as `means_graph` gives them."""
+def rounded(model: ModelProto, means: Floats, steps: int) -> ModelProto:
+    """Return a copy with rounded weights.
+
+    Args:
+        means: (n, channels) as `means_graph` gives them.
+        steps: of the quantizer's grid, from zero to the largest weight of a filter.
+    """
     convolutions = list(_convolutions(model))
     places = np.cumsum([convolution.inputs for convolution in convolutions])[:-1]
     values: dict[str, Floats] = {}
@@ -64,7 +68,7 @@ def rounded(model: ModelProto, means: Floats) -> ModelProto:
         weights = array(model.graph, weight).astype(np.float64)
         mean_inputs = _per_weight(mean, weights.shape, convolution.groups)
         flat = weights.reshape(len(weights), -1)
-        near = round_filters(flat, mean_inputs)
+        near = round_filters(flat, mean_inputs, steps)
         values[weight] = near.reshape(weights.shape).astype(np.float32)
         if bias:
             shift = ((flat - near) * mean_inputs).sum(axis=1)
@@ -72,11 +76,11 @@ def rounded(model: ModelProto, means: Floats) -> ModelProto:
     return replaced(model, values)
 
 
-def round_filters(weights: Doubles, means: Doubles) -> Doubles:
-    """Round filters (outputs, weights) to 127 steps each, errors times mean inputs cancelling in each row."""
-    steps = np.abs(weights).max(axis=1, keepdims=True) / _STEPS
-    steps[steps == 0] = 1
-    exact = weights / steps
+def round_filters(weights: Doubles, means: Doubles, steps: int) -> Doubles:
+    """Round filters (outputs, weights) to so many steps, errors times mean inputs cancelling in each row."""
+    step = np.abs(weights).max(axis=1, keepdims=True) / steps
+    step[step == 0] = 1
+    exact = weights / step
     near = np.round(exact)
     excess = ((near - exact) * means).sum(axis=1)
     rows = np.arange(len(weights))
@@ -85,10 +89,10 @@ def round_filters(weights: Doubles, means: Doubles) -> Doubles:
         direction = np.sign(exact[rows, column] - near[rows, column])
         change = direction * means[rows, column]
         better = np.abs(excess + change) < np.abs(excess)
-        better &= np.abs(near[rows, column] + direction) <= _STEPS
+        better &= np.abs(near[rows, column] + direction) <= steps
         near[rows[better], column[better]] += direction[better]
         excess[better] += change[better]
-    found: Doubles = near * steps
+    found: Doubles = near * step
     return found
 
 

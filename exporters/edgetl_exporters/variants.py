@@ -8,12 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from edgetl_exporters.contract import Comparison
-from edgetl_exporters.measure import Judged, Measured, agreeing
+from edgetl_exporters.facts import calibration_error, contract_facts, rejecting_facts
+from edgetl_exporters.measure import Judged, agreeing
 from edgetl_exporters.model import Floats
+from edgetl_exporters.rejecting import Rejecting
 from edgetl_exporters.report import VariantRow
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Manifest, Precision, Variant
 from edgetl_runtime.manifest import Head as HeadKind
+from edgetl_runtime.statistics import wilson
 
 VariantName = Literal["openvino-int8", "onnx-int8", "openvino-fp16", "openvino-fp32", "onnx-fp32"]
 
@@ -48,25 +51,32 @@ _MARGIN = 4.0
 class Made:
     """A variant's saved file, measured on the verifying pictures.
 
-    rung: of the int8 ladder, None for a float variant.
+    p50_ms: of a batch. judged, reference: its answers and those of the float model. sha256: of the verifying
+    pictures' files, or empty. rejecting: its threshold of confidence, where one is wanted. rungs: what the
+    manifest says of the int8 ladder; None for a float variant. slower_here: int8 that is not faster than
+    float on this machine.
     """
 
     name: VariantName
     file: Path
     head: HeadKind
     temperature: float
-    measured: Measured
+    p50_ms: float
     judged: Judged
+    reference: Judged
     comparison: Comparison
-    rung: str | None = None
+    sha256: tuple[str, ...]
+    rejecting: Rejecting | None = None
+    rungs: dict[str, Any] | None = None
+    slower_here: bool = False
 
     def sources(self) -> dict[str, Path]:
         """Return where its files lie, by their paths in the bundle; an IR has its weights beside it."""
         files = [self.file] if self.file.suffix == ".onnx" else [self.file, self.file.with_suffix(".bin")]
         return {f"models/{KINDS[self.name].stem}{file.suffix}": file for file in files}
 
-    def variant(self, reference: Judged, tolerance: float) -> Variant:
-        """Return its entry in the manifest; `reference` is the float model on the same pictures."""
+    def variant(self, tolerance: float) -> Variant:
+        """Return its entry in the manifest."""
         kind, paths = KINDS[self.name], tuple(self.sources())
         return Variant(
             name=self.name,
@@ -78,12 +88,19 @@ class Made:
             head=self.head,
             temperature=self.temperature,
             tolerance=tolerance,
-            contract=self._contract(reference),
+            contract=self.contract(),
+            reject_below=None if self.rejecting is None else self.rejecting.below,
         )
 
-    def row(self, reference: Judged, manifest: Manifest) -> VariantRow:
+    def contract(self) -> dict[str, Any]:
+        """Return what was measured, as JSON."""
+        facts = contract_facts(self.reference, self.judged, self.comparison, self.sha256)
+        facts["rejecting"] = None if self.rejecting is None else rejecting_facts(self.rejecting)
+        return facts | (self.rungs or {"rung": None})
+
+    def row(self, manifest: Manifest) -> VariantRow:
         """Return its line in the report."""
-        entry = manifest.variant(self.name)
+        entry, same = manifest.variant(self.name), agreeing(self.reference, self.judged)
         return VariantRow(
             name=self.name,
             size_bytes=manifest.size_bytes(entry),
@@ -92,30 +109,17 @@ class Made:
             balanced_accuracy=self.judged.balanced_accuracy,
             drop=self.comparison.drop,
             drop_interval=self.comparison.interval,
-            agreement=float(agreeing(reference, self.judged).mean()),
+            agreement=float(same.mean()),
+            agreement_interval=wilson(int(same.sum()), len(same)),
+            changed=int((~same).sum()),
             certified=self.comparison.certified,
             needs=self.comparison.needs,
-            p50_ms=self.measured.p50_ms,
+            calibration_error=calibration_error(self.judged),
+            rejecting=self.rejecting,
+            p50_ms=self.p50_ms,
+            slower_here=self.slower_here,
             tolerance=entry.tolerance,
         )
-
-    def _contract(self, reference: Judged) -> dict[str, Any]:
-        """Return the figures as JSON. No times: a bundle made twice must be the same bundle."""
-        found, compared = self.judged.accuracy, self.comparison
-        return {
-            "n": compared.n,
-            "accuracy": {"value": found.value, "low": found.low, "high": found.high},
-            "balanced_accuracy": self.judged.balanced_accuracy,
-            "drop": compared.drop,
-            "drop_interval_90": {"low": compared.interval.low, "high": compared.interval.high},
-            "limit": compared.limit,
-            "lost": compared.lost,
-            "gained": compared.gained,
-            "agreement": float(agreeing(reference, self.judged).mean()),
-            "certified": compared.certified,
-            "needs": compared.needs,
-            "rung": self.rung,
-        }
 
 
 def ordered(names: Sequence[str]) -> tuple[VariantName, ...]:

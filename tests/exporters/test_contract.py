@@ -14,7 +14,9 @@ def judged(correct: Any, targets: Any = None, balanced: float | None = None) -> 
     right = np.asarray(correct, bool)
     share = float(right.mean())
     truth = np.zeros(len(right), int) if targets is None else np.asarray(targets)
-    return Judged(right, right, Figure("accuracy", share, 0, 1, len(right)), balanced, 0.0, truth)
+    logits = np.zeros((len(right), 2), np.float32)
+    figure = Figure("accuracy", share, 0, 1, len(right))
+    return Judged(logits, 1.0, right, right, figure, balanced, 0.0, truth)
 
 
 def answers(n: int, wrong: range) -> list[bool]:

@@ -15,7 +15,7 @@ from edgetl_exporters.to_onnx import to_onnx, torch_logits
 
 def test_every_weight_is_a_whole_number_of_127_steps_and_at_most_one_step_away() -> None:
     weights = np.random.default_rng(0).normal(size=(8, 27))
-    found = round_filters(weights, np.ones((8, 27)))
+    found = round_filters(weights, np.ones((8, 27)), 127)
     steps = np.abs(weights).max(axis=1, keepdims=True) / 127
     assert found / steps == pytest.approx(np.round(found / steps), abs=1e-9)
     assert (np.abs(found - weights) <= steps).all()
@@ -27,12 +27,12 @@ def test_errors_weighted_by_the_mean_inputs_cancel() -> None:
     steps = np.abs(weights).max(axis=1, keepdims=True) / 127
     nearest = np.round(weights / steps) * steps
     before = np.abs(((nearest - weights) * means).sum(axis=1)).mean()
-    after = np.abs(((round_filters(weights, means) - weights) * means).sum(axis=1)).mean()
+    after = np.abs(((round_filters(weights, means, 127) - weights) * means).sum(axis=1)).mean()
     assert after < before / 4
 
 
 def test_a_filter_of_zeros_stays_zero() -> None:
-    assert np.array_equal(round_filters(np.zeros((2, 9)), np.ones((2, 9))), np.zeros((2, 9)))
+    assert np.array_equal(round_filters(np.zeros((2, 9)), np.ones((2, 9)), 127), np.zeros((2, 9)))
 
 
 def test_mean_inputs_are_those_of_the_layers_and_the_rounded_network_answers_alike(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_mean_inputs_are_those_of_the_layers_and_the_rounded_network_answers_ali
     normal = (data.pixels / 255 - tiny_model().mean) / tiny_model().std
     assert means[:, :3] == pytest.approx(normal.mean(axis=(1, 2)), abs=1e-5)
 
-    changed = rounded(model, means)
+    changed = rounded(model, means, 127)
     onnx.save(changed, tmp_path / "rounded.onnx")
     logits = run_file(tmp_path / "rounded.onnx", "onnxruntime", data.pixels, batch=10).logits
     wanted = torch_logits(tiny_model(), data.pixels)

@@ -83,3 +83,10 @@ def test_means_over_pixels_become_poolings(tmp_path: Path, keepdim: bool) -> Non
     pixels = colours(4, 7).pixels
     expected = torch_logits(tiny_model(module=module), pixels)
     assert run(tmp_path / "model.onnx", pixels, 4)[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_weights_are_inside_the_file(tmp_path: Path) -> None:
+    to_onnx(tiny_model(), tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    assert [tensor.name for tensor in model.graph.initializer if tensor.data_location] == []

@@ -1,0 +1,218 @@
+"""The table of docs/quantization.md: what int8 costs six networks on 10,000 test pictures of Fashion-MNIST.
+
+    python -m benchmarks.export --work DIR [--names efficientnet_lite0 …]
+
+Every stage leaves a file in DIR, and what is there is not done again: the pictures (Debian's package
+dataset-fashion-mnist), weights, run, bundle, receipts. EfficientNet-Lite0 comes with ImageNet's weights; the
+others have none in any package, so they are pretrained here, on pictures that the fine-tuning does not see.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from edgetl.dataset import load_dataset
+from edgetl.pipeline import export_run
+from edgetl.recipe import Recipe
+from edgetl.training import train
+from edgetl_runtime import Bundle
+from edgetl_runtime.atomic import replacing_file
+from edgetl_runtime.commands import Where, run_validate
+from edgetl_runtime.gating import gate
+from edgetl_runtime.receipt import Receipt
+
+NAMES = (
+    *("efficientnet_lite0", "timm/mobilenetv2_100", "timm/mobilenetv3_small_100", "timm/resnet18"),
+    *("timm/regnetx_002", "timm/mobilenetv4_conv_small"),
+)
+MAX_DROP = 0.005
+_PAGE = Path(__file__).parents[1] / "docs" / "quantization.md"
+_BEGIN, _END = "<!-- benchmarks/export.py writes from here -->\n", "<!-- to here -->\n"
+_CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+_SIDE = 96
+# Of the 60,000 training pictures, in their order: pretraining, fine-tuning, validation; all 10,000 test ones.
+_PRETRAIN, _TRAIN, _VAL = 44_000, 12_000, 4_000
+_EPOCHS, _BATCH = 4, 128
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the names that are not done and write the table."""
+    parser = argparse.ArgumentParser(description="Measure what int8 costs on Fashion-MNIST.")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for what is made on the way")
+    parser.add_argument("--names", nargs="*", default=NAMES)
+    given = parser.parse_args(arguments)
+    pictures = fashion(given.work / "fashion")
+    rows = [measure(name, pictures, given.work / name.replace("/", "-")) for name in given.names]
+    print(table(rows))
+    page = _PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(_BEGIN)
+    _PAGE.write_text(before + _BEGIN + table(rows) + _END + rest.partition(_END)[2], encoding="utf-8")
+    return 0
+
+
+def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
+    """Take one network the whole way, or read what was found."""
+    found = work / "row.json"
+    if not found.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        weights = "default" if "/" not in name else str(pretrained(name, pictures, work))
+        data, run, bundle = pictures / "fashion.csv", work / "run", work / "bundle"
+        if not run.exists():
+            recipe = Recipe(
+                backbone=name, weights=weights, size=_SIDE, crop=1.0, unfreeze=(2,), time_budget_s=7200
+            )
+            train(load_dataset(data), recipe, run, source=data)
+        if not bundle.exists():
+            export_run(run, bundle, max_drop=MAX_DROP, on_miss="fp16")
+        found.write_text(json.dumps(_row(name, bundle, data, work), indent=2) + "\n", encoding="utf-8")
+    row: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def _row(name: str, bundle: Path, data: Path, work: Path) -> dict[str, Any]:
+    with Bundle.open(bundle) as opened:
+        manifest = opened.manifest
+    variants = {variant.name: variant for variant in manifest.variants}
+    receipts = {
+        variant: _receipt(bundle, data, variant, work / f"{variant}.json")
+        for variant in ("onnx-fp32", "openvino-fp16", "openvino-int8")
+        if variant in variants
+    }
+    row: dict[str, Any] = {"name": name, "float": receipts["onnx-fp32"].figures["accuracy"].value}
+    if "openvino-int8" not in receipts:
+        return row | {"rung": "refused"}
+    verdict = gate(receipts["onnx-fp32"], receipts["openvino-int8"], margin=MAX_DROP)
+    contract = variants["openvino-int8"].contract
+    p50 = {variant: receipt.latency["infer"].p50_ms for variant, receipt in receipts.items()}
+    size = {variant: manifest.size_bytes(variants[variant]) for variant in receipts}
+    return row | {
+        "int8": verdict.after,
+        "drop": verdict.drop,
+        "interval": [verdict.interval.low, verdict.interval.high],
+        "outcome": verdict.outcome,
+        "changed": verdict.lost + verdict.gained,
+        "rung": contract["rung"],
+        "rungs": contract["rungs"],
+        "speed": p50["openvino-fp16"] / p50["openvino-int8"],
+        "size": size["openvino-int8"] / size["onnx-fp32"],
+    }
+
+
+def _receipt(bundle: Path, data: Path, variant: str, path: Path) -> Receipt:
+    if not path.exists():
+        run_validate(bundle, data, where=Where(variant)).write(path)
+    return Receipt.read(path)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    lines = [
+        "| network | weights | float | int8 | drop, points (90 %) | at 0.5 | rung taken | faster | size |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        weights = "local" if "/" in row["name"] else "ImageNet"
+        start = f"| {row['name']} | {weights} | {100 * row['float']:.2f} |"
+        if row["rung"] == "refused":
+            lines.append(f"{start} | | | refused | | |")
+            continue
+        low, high = (100 * end for end in row["interval"])
+        lines.append(
+            f"{start} {100 * row['int8']:.2f} | {100 * row['drop']:+.2f} [{low:+.2f}, {high:+.2f}] | "
+            f"{row['outcome']} | {row['rung']} | {row['speed']:.1f} | {100 * row['size']:.0f} % |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def fashion(folder: Path) -> Path:
+    """Fetch the package, write the pictures as PNG, and a CSV of those that the benchmark trains on."""
+    if (folder / "fashion.csv").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["apt-get", "download", "dataset-fashion-mnist"], cwd=folder, check=True)
+    (package,) = folder.glob("dataset-fashion-mnist*.deb")
+    subprocess.run(["dpkg-deb", "-x", package.name, "package"], cwd=folder, check=True)
+    rows = []
+    for split, stem in (("train", "train"), ("test", "t10k")):
+        images, labels = _idx(folder, f"{stem}-images-idx3-ubyte"), _idx(folder, f"{stem}-labels-idx1-ubyte")
+        np.savez(folder / f"{split}.npz", images=images, labels=labels)
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            place = number - _PRETRAIN
+            if split == "train" and place < 0:
+                continue
+            role = split if split == "test" else "train" if place < _TRAIN else "val"
+            path = folder / "pictures" / f"{split}-{number:05d}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(image).save(path)
+            rows.append((f"pictures/{path.name}", _CLASSES[label], role))
+    with (
+        replacing_file(folder / "fashion.csv") as aside,
+        aside.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    return folder
+
+
+def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    """Read a file of the IDX format: a magic number, the sides, then bytes."""
+    (path,) = (folder / "package").rglob(f"{name}*")
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    sides = np.frombuffer(data, ">i4", count=data[3], offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sides)
+
+
+def pretrained(name: str, pictures: Path, work: Path) -> Path:
+    """Train a network of timm from random weights on the pictures that are set apart for it."""
+    out = work / "weights.safetensors"
+    if out.exists():
+        return out
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    network = timm.create_model(name.removeprefix("timm/"), num_classes=len(_CLASSES)).to(device)
+    saved = np.load(pictures / "train.npz")
+    images = saved["images"][:_PRETRAIN]
+    labels = torch.from_numpy(saved["labels"][:_PRETRAIN].astype(np.int64))
+    steps = len(images) // _BATCH
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=_EPOCHS * steps)
+    for epoch in range(_EPOCHS):
+        order = np.random.default_rng(epoch).permutation(len(images))
+        network.train()
+        for step in range(steps):
+            places = order[step * _BATCH : (step + 1) * _BATCH]
+            x = _tensor(images[places]).to(device)
+            loss = nn.functional.cross_entropy(network(x), labels[places].to(device), label_smoothing=0.1)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        print(f"{name}: epoch {epoch + 1} of {_EPOCHS}, loss {loss.item():.3f} on {device}", flush=True)
+    save_file({key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}, out)
+    return out
+
+
+def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Normalise as ImageNet's networks do, at the side of the benchmark."""
+    x = torch.from_numpy(images).float()[:, None] / 255
+    x = nn.functional.interpolate(x, size=(_SIDE, _SIDE), mode="bilinear").expand(-1, 3, -1, -1)
+    mean = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
+    return (x - mean) / torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The climb: cheap rungs first, stop at the first that keeps the contract, look seldom."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
+
+from edgetl_exporters.candidate import Candidate, Climb, quantized
+from edgetl_exporters.floats import write_floats
+from edgetl_exporters.graph import array, replaced
+from edgetl_exporters.ladder import MOST_LOOKS, climb
+from edgetl_exporters.rungs import TIERS, Rung
+from edgetl_exporters.to_int8 import Plan, quantize
+
+
+def givens(folder: Path, **changes: Any) -> Climb:
+    """Everything that a climb takes, of the tiny model."""
+    data = changes.pop("data", tiny_data())
+    floats = write_floats(tiny_model(), data, folder, fit_temperature, None)
+    arguments: dict[str, Any] = {
+        "model": floats.model,
+        "source": floats.onnx,
+        "data": data,
+        "reference": floats.judged,
+        "limit": 0.05,
+        "bits": 8,
+        "calibration": 30,
+        "static_batch": None,
+        "folder": folder,
+        "quantize": quantize,
+        "solve_head": solve_head,
+        "tune": None,
+        "fit_temperature": fit_temperature,
+        "watcher": Quiet(),
+    } | changes
+    return Climb(**arguments)
+
+
+def good(name: str) -> Rung:
+    def make(given: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+        quantized(given, given.source, Plan("onnxruntime"), out)
+        return Plan("onnxruntime")
+
+    return Rung(name, make)
+
+
+def broken(name: str) -> Rung:
+    """A rung whose first activation rounds everything to zero."""
+
+    def make(given: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+        quantized(given, given.source, Plan("onnxruntime"), out)
+        model = onnx.load(out)
+        scale = next(node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear")
+        onnx.save(replaced(model, {scale: array(model.graph, scale) * 1e6}), out)
+        return Plan("onnxruntime")
+
+    return Rung(name, make)
+
+
+def test_a_rung_that_passes_ends_the_climb(tmp_path: Path) -> None:
+    watcher = Quiet()
+    found = climb(givens(tmp_path, watcher=watcher), [[good("first")], [broken("never made")]])
+    assert found.taken is not None
+    assert (found.taken.candidate.rung, found.taken.looks) == ("first", 1)
+    assert [row.rung for row in found.rows] == ["first"]
+    assert "int8: never made" not in watcher.phases
+
+
+def test_what_misses_on_the_choosing_pictures_never_sees_the_verifying_ones(tmp_path: Path) -> None:
+    watcher = Quiet()
+    found = climb(givens(tmp_path, watcher=watcher), [[broken("bad")], [good("good")]])
+    assert found.taken is not None
+    assert found.taken.candidate.rung == "good"
+    assert found.taken.looks == 1
+    assert [(row.rung, row.verified) for row in found.rows] == [("bad", None), ("good", True)]
+    assert found.rows[0].outcome.startswith("on the choosing pictures accuracy drops by")
+    assert [phase for phase in watcher.phases if "verify bad" in phase] == []
+
+
+def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -> None:
+    data = tiny_data()
+    swapped = np.roll(data.verify.targets, 1)
+    given = givens(tmp_path)
+    # A float model that is right on every verifying picture, beside which every candidate loses.
+    reference = given.reference[1]
+    perfect = type(reference)(
+        **{
+            **{name: getattr(reference, name) for name in reference.__slots__},
+            "correct": np.ones(len(swapped), bool),
+            "decided": data.verify.targets,
+        }
+    )
+    wrong = type(data.verify)(data.verify.pixels, swapped)
+    given = givens(
+        tmp_path, data=type(data)(data.train, data.choose, wrong), reference=(given.reference[0], perfect)
+    )
+    found = climb(given, [[good(f"rung {number}")] for number in range(6)])
+    assert found.taken is None
+    assert [row.verified for row in found.rows] == [False] * MOST_LOOKS
+
+
+def test_rungs_that_need_somebody_are_left_out_without_them(tmp_path: Path) -> None:
+    alone = givens(tmp_path, solve_head=None)
+    possible = [rung.name for tier in TIERS for rung in tier if rung.possible(alone)]
+    assert "head solved again" not in possible
+    assert "tuned with its rounding" not in possible
+    assert "blocks in float" in possible
+
+
+@pytest.mark.parametrize("name", [rung.name for tier in TIERS for rung in tier if rung.head == "float"])
+def test_every_rung_makes_a_file_that_both_engines_run(tmp_path: Path, name: str) -> None:
+    rung = next(rung for tier in TIERS for rung in tier if rung.name == name)
+    found = climb(givens(tmp_path, limit=0.5), [[rung]])
+    assert found.taken is not None
+    assert found.taken.candidate.rung == name
+    assert found.taken.files.keys() == {"openvino", "onnxruntime"}
+
+
+def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def tune(train: Any, steps: int) -> Any:
+        asked.append(steps)
+        return tiny_model().module
+
+    found = climb(givens(tmp_path, tune=tune), [[broken("before")], TIERS[-1]])
+    assert found.taken is not None
+    assert found.taken.candidate.head == "tuned"
+    assert asked == [127]
+
+
+@pytest.mark.parametrize("quantizer", ["onnxruntime", "nncf"])
+def test_seven_bits_leave_half_the_range_of_the_weights(tmp_path: Path, quantizer: Any) -> None:
+    given = givens(tmp_path, bits=7)
+    quantized(given, given.source, Plan(quantizer, 7), tmp_path / "out.onnx")
+    model = onnx.load(tmp_path / "out.onnx")
+    weights = [
+        array(model.graph, node.input[0])
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in {t.name for t in model.graph.initializer}
+    ]
+    filters = [one for one in weights if one.dtype == np.int8 and one.ndim == 4 and one.shape[1] > 1]
+    assert len(filters) == 2
+    assert all(np.abs(one.astype(int)).max() == 64 for one in filters)
+
+
+def test_nodes_in_float_have_no_quantized_weights(tmp_path: Path) -> None:
+    given = givens(tmp_path)
+    first = next(node.name for node in onnx.load(given.source).graph.node if node.op_type == "Conv")
+    quantized(given, given.source, Plan("onnxruntime", float_nodes=(first,)), tmp_path / "out.onnx")
+    model = onnx.load(tmp_path / "out.onnx")
+    (node,) = [node for node in model.graph.node if node.name == first]
+    assert array(model.graph, node.input[1]).dtype == np.float32
+
+
+def test_a_quantized_classifier_is_another_file_than_one_in_float(tmp_path: Path) -> None:
+    given = givens(tmp_path)
+    for name, whole in (("int8", False), ("float", True)):
+        plan = Plan("onnxruntime", float_classifier=whole)
+        quantized(given, given.source, plan, tmp_path / f"{name}.onnx")
+
+    def reads(name: str) -> str:
+        model = onnx.load(tmp_path / f"{name}.onnx")
+        gemm = next(node for node in model.graph.node if node.op_type == "Gemm")
+        producers = {out: node.op_type for node in model.graph.node for out in node.output}
+        return producers.get(gemm.input[1], "weights")
+
+    assert (reads("int8"), reads("float")) == ("DequantizeLinear", "weights")
