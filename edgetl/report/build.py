@@ -1,0 +1,70 @@
+"""From sources to the text of a report: compare, find what changed, look for pictures, explain, draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgetl.report.album import Album, open_album
+from edgetl.report.changes import Change, find_changes
+from edgetl.report.facts import Facts, Notify, comparable, compare
+from edgetl.report.page import render
+from edgetl.report.saliency import Maps, explain
+from edgetl.report.sections.flips import wanted_maps
+from edgetl.report.sources import Sources
+from edgetl_runtime.errors import InputError
+
+_MOST_CARDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader wants to see.
+
+    margin: the drop that is allowed, a ratio. data: the pictures; None looks where the run found them.
+    cards: changed pictures to show; saliency: how many of them to explain.
+    """
+
+    margin: float = 0.005
+    data: Path | None = None
+    cards: int = 12
+    saliency: int = 6
+
+    def __post_init__(self) -> None:
+        for name, value in (("cards", self.cards), ("saliency", self.saliency)):
+            if not 0 <= value <= _MOST_CARDS:
+                raise InputError(f"{name} must be 0 to {_MOST_CARDS} pictures, got {value}.")
+
+
+def build_report(sources: Sources, wanted: Wanted, *, notify: Notify, created: datetime | None = None) -> str:
+    """Return the HTML of a report; `notify` hears of what could not be shown."""
+    comparisons = compare(sources, wanted.margin)
+    changes = find_changes(comparable(sources, comparisons))
+    album = open_album(sources, wanted.data, [change.sha256 for change in changes])
+    maps = _explain(sources, changes, album, min(wanted.saliency, wanted.cards))
+    for note in (album.reason, *maps.notes):
+        if note:
+            notify(note)
+    facts = Facts(
+        sources=sources,
+        margin=wanted.margin,
+        comparisons=comparisons,
+        changes=changes,
+        cards=wanted.cards,
+        album=album,
+        maps=maps,
+        created=created or datetime.now(UTC),
+    )
+    return render(facts)
+
+
+def _explain(sources: Sources, changes: tuple[Change, ...], album: Album, most: int) -> Maps:
+    """Explain the first changes, where there are a bundle and their pictures."""
+    if sources.bundle is None or not album.paths:
+        return Maps()
+    wanted = {
+        variant: [(sha256, album.paths[sha256]) for sha256 in hashes if sha256 in album.paths]
+        for variant, hashes in wanted_maps(sources, changes, most).items()
+    }
+    return explain(sources.bundle, {variant: found for variant, found in wanted.items() if found})

@@ -1,0 +1,289 @@
+"""What each section says, before it is drawn."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from receipt_factories import flipped, tiny_predictions, tiny_receipt
+from report_factories import facts_of, measured_receipt, page_of, sources_of, two_receipts, write_facts
+from tiny_bundle import tiny_bundle, tiny_manifest
+
+from edgetl.report.facts import Missing
+from edgetl.report.page import SECTIONS
+from edgetl.report.sections import (
+    classes,
+    confusion,
+    data,
+    flips,
+    latency,
+    provenance,
+    reliability,
+    training,
+    variants,
+    verdict,
+)
+from edgetl.report.sources import Measured, Sources, read_sources
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.gating import gate
+from edgetl_runtime.receipt import BundleId
+
+
+def run_sources(tmp_path, **changes):
+    return read_sources([write_facts(tmp_path / "run", **changes)])
+
+
+def pair(lost, gained, both):
+    before, after = flipped(lost, gained, both)
+    return sources_of(replace(before, variant="float"), after)
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome"),
+    [((0, 0, 2000), "PASS"), ((100, 0, 900), "FAIL"), ((2, 0, 200), "INCONCLUSIVE")],
+)
+def test_the_verdict_is_the_gate_s(counts, outcome):
+    sources = pair(*counts)
+    found = verdict.context(facts_of(sources))
+    judged = gate(*(one.receipt for one in sources.receipts))
+    assert found.outcome == found.rows[0].outcome == judged.outcome == outcome
+    assert judged.reason() in found.rows[0].sentences
+
+
+def test_the_worst_candidate_decides_the_headline():
+    before, after = flipped(0, 0, 2000)
+    worse = flipped(200, 0, 1800)[1]
+    named = [replace(one, variant=name) for name, one in (("a", before), ("b", after), ("c", worse))]
+    found = verdict.context(facts_of(sources_of(*named)))
+    assert [row.outcome for row in found.rows] == ["PASS", "FAIL"]
+    assert (found.outcome, found.headline) == ("FAIL", "Accuracy was lost.")
+
+
+def test_the_interval_stands_where_it_passes_or_fails():
+    row = verdict.context(facts_of(pair(0, 0, 2000))).rows[0]
+    found = verdict.context(facts_of(pair(0, 0, 2000)))
+    assert row.low < row.drop == found.zero < row.high < found.margin
+    failed = verdict.context(facts_of(pair(100, 0, 900)))
+    assert failed.margin < failed.rows[0].low
+
+
+def test_receipts_of_other_pictures_are_not_compared_and_say_so():
+    before, after = flipped(1, 0, 20)[0], flipped(1, 0, 30)[1]
+    facts = facts_of(sources_of(replace(before, variant="float"), after))
+    found = verdict.context(facts)
+    assert found.outcome == "NOT COMPARED"
+    assert "pictures only in the candidate: 10" in found.rows[0].sentences
+    assert flips.context(facts) == Missing("no receipt answers for the pictures of the baseline")
+
+
+def test_one_receipt_shows_its_figure_and_no_verdict():
+    found = verdict.context(facts_of(sources_of(two_receipts()[0])))
+    assert (found.outcome, found.figure.name, found.rows) == ("", "accuracy", ())
+
+
+def test_the_flips_are_the_gate_s():
+    sources = sources_of(*two_receipts())
+    judged = gate(*(one.receipt for one in sources.receipts))
+    found = flips.context(facts_of(sources))
+    assert found.counts == {"lost": judged.lost, "gained": judged.gained, "changed": 0}
+    assert {row[0] for row in found.table["rows"]} == {one.sha256[:16] for one in judged.flips}
+
+
+def test_the_table_of_flips_says_each_word_once():
+    table = flips.context(facts_of(sources_of(*two_receipts()), cards=1)).table
+    assert table["names"] == ["onnx-fp32", "onnx-int8"]
+    assert table["words"] == ["cat", "dog"] or table["words"] == ["dog", "cat"]
+    (first, *_) = table["rows"]
+    assert [table["words"][first[k]] for k in (3, 4, 6)] == ["cat", "cat", "dog"]
+    assert (first[5], first[7]) == (0.55, 0.95)
+
+
+def test_only_answers_of_the_bundle_at_hand_are_explained():
+    base, other = two_receipts()
+    manifest = tiny_manifest()
+    mine = replace(base, bundle=BundleId(manifest.hash, "colours"))
+    facts = facts_of(sources_of(mine, other, manifest=manifest))
+    hashes = [change.sha256 for change in facts.changes[:2]]
+    assert flips.wanted_maps(facts.sources, facts.changes, 2) == {"onnx-fp32": hashes}
+    assert flips.wanted_maps(facts.sources, facts.changes, 0) == {}
+
+
+def test_the_confusion_matrix_counts_by_true_class():
+    found = confusion.context(facts_of(sources_of(measured_receipt([0, 0, 0, 1], [0, 1, 0, 1]))))
+    (matrix,) = found.matrices
+    assert [(name, [cell.count for cell in cells]) for name, cells in matrix.rows] == [
+        ("cat", [2, 1]),
+        ("dog", [0, 1]),
+    ]
+    assert matrix.rows[0][1][1].share == pytest.approx(1 / 3)
+
+
+def test_many_classes_show_their_most_frequent_confusions():
+    names = tuple(f"c{number}" for number in range(21))
+    target, answers = [0, 0, 0, 5, 5, 7], [1, 1, 0, 6, 5, 7]
+    found = confusion.context(facts_of(sources_of(measured_receipt(target, answers, classes=names))))
+    assert found.matrices == ()
+    assert found.pairs[0].rows == (("c0", "c1", 2, pytest.approx(2 / 3)), ("c5", "c6", 1, 0.5))
+
+
+def test_classes_come_weakest_first_with_their_intervals():
+    receipt = measured_receipt([0, 0, 0, 1], [0, 1, 0, 1])
+    found = classes.context(facts_of(sources_of(receipt)))
+    assert [(row.name, row.n) for row in found.rows] == [("cat", 3), ("dog", 1)]
+    strip = found.rows[0].strips[0]
+    assert strip.figure == receipt.per_class["cat"]
+    assert strip.low < strip.value < strip.high
+
+
+def test_classes_beyond_a_hundred_are_counted():
+    names = tuple(f"c{number:03}" for number in range(120))
+    receipt = measured_receipt(list(range(120)), list(range(120)), classes=names)
+    found = classes.context(facts_of(sources_of(receipt)))
+    assert (len(found.rows), found.more) == (100, 20)
+
+
+def test_reliability_bins_by_confidence():
+    receipt = measured_receipt([0] * 4, [0, 0, 1, 0], confidence=[0.71, 0.79, 0.75, 1.0])
+    (diagram,) = reliability.context(facts_of(sources_of(receipt))).diagrams
+    assert [one.text for one in diagram.bins] == [
+        "3 answers of about 75% confidence: 67% right",
+        "1 answers of about 100% confidence: 100% right",
+    ]
+    seven, ten = diagram.bins
+    assert seven.x < ten.x
+    assert seven.y > ten.y  # Upwards is less.
+    assert seven.high < seven.y < seven.low
+
+
+def test_times_are_on_one_axis_the_fastest_first():
+    fast, slow = two_receipts()
+    times = {stage: replace(one, p50_ms=0.5) for stage, one in fast.latency.items()}
+    found = latency.context(facts_of(sources_of(slow, replace(fast, latency=times))))
+    assert [group.name for group in found.groups] == ["onnx-fp32", "onnx-int8"]
+    bar = found.groups[0].bars[0]
+    assert 0 < bar.p50 < bar.p95 < bar.p99 <= 100
+
+
+def test_training_tells_its_steps_and_curves(tmp_path):
+    found = training.context(facts_of(run_sources(tmp_path)))
+    assert [(step.name, step.kept) for step in found.steps] == [
+        ("head", True),
+        ("last 2 stages", True),
+        ("all stages", False),
+    ]
+    loss, balanced = found.panels
+    assert [line.name for line in loss.lines] == ["last 2 stages", "all stages, not kept"]
+    assert [len(line.dots) for line in balanced.lines] == [3, 3]
+    assert loss.text == "Loss on validation, nats: 0.50 with the solved head, 0.27 after 6 epochs."
+
+
+def test_a_solved_head_alone_has_no_curve(tmp_path):
+    head = {"name": "head", "parameters": 2, "seconds": 1, "validation_loss": 0.5, "accuracy": 1}
+    head |= {"balanced_accuracy": 1, "kept": True, "reason": "solved", "epochs": []}
+    assert training.context(facts_of(run_sources(tmp_path, steps=[head]))).panels == ()
+
+
+def test_a_damaged_history_is_refused(tmp_path):
+    with pytest.raises(InputError, match="damaged history"):
+        training.context(facts_of(run_sources(tmp_path, steps=[{"name": "head"}])))
+
+
+def test_the_data_card_counts_classes_by_split(tmp_path):
+    found = data.context(facts_of(run_sources(tmp_path)))
+    assert found.columns == ("train", "val", "test")
+    assert [(row.name, row.counts, row.total) for row in found.classes] == [
+        ("cat", (2, 1, 1), 4),
+        ("dog", (1, 0, 1), 2),
+    ]
+
+
+def test_the_data_card_of_a_receipt_counts_its_targets():
+    found = data.context(facts_of(sources_of(measured_receipt([0, 0, 1], [0, 0, 1]))))
+    assert found.columns == ("test",)
+    assert [(row.name, row.counts) for row in found.classes] == [("cat", (2,)), ("dog", (1,))]
+
+
+def test_what_was_left_out_is_named_and_counted():
+    answers = tiny_predictions([0], [0])
+    receipt = tiny_receipt(answers, errors=[(Path(f"{k}.png"), "is empty") for k in range(7)])
+    found = data.context(facts_of(sources_of(receipt)))
+    assert (len(found.left_out), found.left_out_more) == (5, 2)
+
+
+def test_a_table_of_pictures_without_its_columns_is_refused(tmp_path):
+    sources = run_sources(tmp_path)
+    (tmp_path / "run/dataset.csv").write_text("path,label\na,b\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"no table of the run's pictures"):
+        data.context(facts_of(sources))
+
+
+def test_variants_are_joined_with_the_receipts_that_measured_them(tmp_path):
+    base, other = two_receipts()
+    sources = read_sources([tiny_bundle(tmp_path / "b")])
+    mine = Measured("onnx-fp32", replace(base, bundle=BundleId(sources.manifest.hash, "colours")))
+    alien = Measured("onnx-int8", other)
+    found = variants.context(facts_of(replace(sources, receipts=(mine, alien))))
+    assert [(row.name, bool(row.figures)) for row in found.rows] == [
+        ("onnx-fp32", True),
+        ("openvino-fp32", False),
+        ("onnx-int8", True),
+    ]
+    assert found.rows[2].stored == "of another bundle"
+    assert len(found.drawing.marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [
+        ({}, "not recorded"),
+        ({"certified": True, "drop": 0.001, "n": 900}, "certified: drop +0.10 pp on 900 pictures"),
+        (
+            {"certified": False, "drop": -0.005, "n": 195, "needs": 952},
+            "not certified: drop -0.50 pp on 195 pictures, needs 952",
+        ),
+        ({"certified": "yes", "drop": [1], "n": None}, "not recorded"),
+    ],
+)
+def test_a_contract_is_said_in_words_whatever_it_holds(contract, said):
+    manifest = tiny_manifest()
+    changed = replace(manifest, variants=(replace(manifest.variants[0], contract=contract),))
+    assert variants.context(facts_of(Sources(manifest=changed))).rows[0].contract == said
+
+
+def test_provenance_says_what_does_not_belong_together(tmp_path):
+    base, other = two_receipts()
+    sources = read_sources([tiny_bundle(tmp_path / "b"), write_facts(tmp_path / "run")])
+    far = replace(other, environment=replace(other.environment, cpu="Kettle"))
+    moved = replace(far, dataset=replace(far.dataset, fingerprint="ef" * 32))
+    receipts = (Measured("onnx-fp32", base), Measured("onnx-int8", moved))
+    found = provenance.context(facts_of(replace(sources, receipts=receipts)))
+    assert [(check.holds, check.text) for check in found.checks] == [
+        (False, "Of another bundle: onnx-fp32, onnx-int8."),
+        (False, "The data set of onnx-int8 is not that of the run."),
+        (False, "The receipts come from different machines: Kettle, Toaster."),
+    ]
+    assert ("Licence of the pretrained weights", "Apache-2.0") in found.facts
+    assert found.recipe == (("epochs", "3"), ("seed", "0"))
+    assert [name for name, _ in found.machines] == ["onnx-fp32", "onnx-int8"]
+
+
+def test_machines_and_versions_that_agree_are_said_once():
+    found = provenance.context(facts_of(sources_of(*two_receipts())))
+    assert [name for name, _ in found.machines] == ["all receipts"]
+    assert found.sources == ("all receipts",)
+    assert all(check.holds for check in found.checks)
+
+
+def test_several_labels_have_no_matrix_and_no_diagram():
+    target = np.array([[True, True], [False, True]])
+    receipt = tiny_receipt(tiny_predictions(target, target))
+    facts = facts_of(sources_of(receipt))
+    assert isinstance(confusion.context(facts), Missing)
+    assert isinstance(reliability.context(facts), Missing)
+    assert "Not in this report" in page_of(facts.sources)
+
+
+def test_every_section_can_be_missing_and_says_what_would_show_it(tmp_path):
+    nothing = facts_of(Sources())
+    missing = {s.name: s.context(nothing) for s in SECTIONS if s.name != "provenance"}
+    assert all(isinstance(found, Missing) and found.reason.startswith("give ") for found in missing.values())
