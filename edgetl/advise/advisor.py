@@ -1,0 +1,199 @@
+"""The advice from end to end: look at the pictures, choose a backbone, measure what it is worth, make a plan.
+
+Reads top to bottom as it happens. Each measurement is in the file that it is named after.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgetl.advise.backbones import Candidate, admit, candidate_names, judge, open_candidate, rank
+from edgetl.advise.data import DataFacts, Suspicions, data_facts, suspect
+from edgetl.advise.plan import SIGNAL_P, Facts, Plan, make_plan
+from edgetl.advise.probe import Gain, Probed, probe
+from edgetl.advise.race import Race, race
+from edgetl.advise.reference import reference_distances
+from edgetl.advise.request import Request
+from edgetl.advise.resources import Resources, measure_speeds, resources
+from edgetl.advise.sample import Features, as_array, choose, one_hot, part
+from edgetl.advise.similarity import Similarity, random_backbone, similarity
+from edgetl.advise.trials import try_approaches
+from edgetl.backbones import Backbone
+from edgetl.dataset import Dataset
+from edgetl.events import Watcher
+from edgetl.features import PLAIN, Extractor
+from edgetl.forward import fast_precision
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.pictures import Picture
+
+# Validation and test pictures that are compared with the training ones, and pictures that norms are fitted
+# to.
+_COMPARED = 2_000
+_PIXELS = 48
+_RACE_PICTURES = 200
+# The share of the time budget that the race may take.
+_RACE_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """All that was measured, and the plan.
+
+    backbone: the one that was chosen. candidates: the best first, those left out last. race: None where there
+    was none. unprobed: by approach, why it was not tried.
+    """
+
+    backbone: str
+    data: DataFacts
+    candidates: tuple[Candidate, ...]
+    race: Race | None
+    similarity: Similarity
+    suspicions: Suspicions
+    resources: Resources
+    gains: Mapping[str, Gain]
+    unprobed: Mapping[str, str]
+    plan: Plan
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as JSON, with the properties that the plan was made by."""
+        facts = asdict(self)
+        facts["similarity"] |= {"shallow": self.similarity.shallow, "deep": self.similarity.deep}
+        return facts
+
+
+def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = None) -> Advice:
+    """Measure what decides transfer, and plan.
+
+    Raises:
+        InputError: no backbone can be had or is within the limits.
+    """
+    begun, watcher = time.monotonic(), watcher or Watcher()
+    watcher.phase("pictures")
+    found = data_facts(dataset)
+    train = choose(dataset.train, request.pictures)
+    ranked, opened, features = _rank(dataset, train, request, watcher)
+    raced = _race(dataset, [one for one in ranked if not one.left_out], request, watcher)
+    name = raced.order[0] if raced else ranked[0].name
+    backbone = opened[name]
+    watcher.phase("pretrained against random features")
+    near = _similarity(backbone, train, features[name], request)
+    watcher.phase("near duplicates and doubtful labels")
+    has_signal = near.signal_p <= SIGNAL_P
+    suspicions = _suspicions(dataset, backbone, train, features[name], has_signal, watcher)
+    watcher.phase("speed of this machine")
+    speeds = measure_speeds(backbone, train)
+    machine = resources(speeds, len(dataset.train), len(dataset.val), request.time_budget_s)
+    facts = _facts(found, backbone, near, machine)
+    gains, unprobed = try_approaches(dataset, name, facts, speeds, request, watcher.phase)
+    order = raced.order if raced else ()
+    return Advice(
+        backbone=name,
+        data=found,
+        candidates=tuple(sorted(ranked, key=lambda one: _place(one, order))),
+        race=raced,
+        similarity=near,
+        suspicions=suspicions,
+        resources=machine,
+        gains=gains,
+        unprobed=unprobed,
+        plan=make_plan(replace(facts, gains=gains)),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _rank(
+    dataset: Dataset, train: Sequence[Picture], request: Request, watcher: Watcher
+) -> tuple[tuple[Candidate, ...], dict[str, Backbone], dict[str, Features]]:
+    """Return the candidates, best first, and of those within the limits the networks and features."""
+    opened, features, judged, refused = {}, {}, [], []
+    for name in candidate_names(request.backbones):
+        watcher.phase(f"{name}, features of {len(train):,} pictures")
+        backbone = open_candidate(name)
+        candidate = admit(name, backbone, len(dataset.classes), request.limits)
+        if candidate.left_out:
+            refused.append(candidate)
+            watcher.note(f"Left out: {name}; {candidate.left_out}.")
+            continue
+        opened[name] = backbone
+        features[name] = _features(dataset, backbone, train, watcher)
+        judged.append(judge(candidate, features[name]))
+    if not judged:
+        reasons = "; ".join(f"{one.name}: {one.left_out}" for one in refused)
+        raise InputError(f"No backbone is within the limits ({reasons}). Raise them, or name a smaller one.")
+    return (*rank(judged), *refused), opened, features
+
+
+def _features(
+    dataset: Dataset, backbone: Backbone, pictures: Sequence[Picture], watcher: Watcher
+) -> Features:
+    extract = Extractor(backbone, backbone.native.preprocess(), (), fast_precision())
+    rows = extract(pictures, (PLAIN,), watcher.progress).features[0]
+    return Features(as_array(rows), one_hot(dataset, pictures), dataset.task == "multi_label")
+
+
+def _race(dataset: Dataset, judged: Sequence[Candidate], request: Request, watcher: Watcher) -> Race | None:
+    """Race the best three, where there are two and trials are allowed."""
+    names = [one.name for one in judged]
+    if not request.trials or len(names) < 2:
+        return None
+    few = part(dataset, _RACE_PICTURES, 2 * _RACE_PICTURES)
+
+    def trial(name: str, epochs: int, seconds: float) -> Probed:
+        watcher.phase(f"race: {name}, {epochs} epochs a step")
+        return probe(few, {"backbone": name, "epochs": epochs, "seed": request.seed}, seconds)
+
+    found = race(names[:3], trial, _RACE_SHARE * request.time_budget_s)
+    return replace(found, order=(*found.order, *names[3:]))
+
+
+def _similarity(
+    backbone: Backbone, train: Sequence[Picture], pretrained: Features, request: Request
+) -> Similarity:
+    preprocess = backbone.native.preprocess()
+    pixels = np.stack([preprocess(one.path) for one in choose(train, _PIXELS)])
+    drawn = random_backbone(backbone, pixels, request.seed)
+    rows = Extractor(drawn, preprocess, (), fast_precision())(train, (PLAIN,)).features[0]
+    random = replace(pretrained, values=as_array(rows))
+    return similarity(pretrained, random, reference_distances(backbone, pixels), request.seed)
+
+
+def _suspicions(
+    dataset: Dataset,
+    backbone: Backbone,
+    train: Sequence[Picture],
+    features: Features,
+    has_signal: bool,
+    watcher: Watcher,
+) -> Suspicions:
+    others = choose((*dataset.val, *dataset.test), _COMPARED)
+    values = np.concatenate([features.values, _features(dataset, backbone, others, watcher).values])
+    return suspect((*train, *others), values, features, dataset.classes, has_signal=has_signal)
+
+
+def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resources) -> Facts:
+    return Facts(
+        train=data.splits["train"],
+        smallest=data.smallest,
+        side=data.sides[1],
+        size=backbone.native.size,
+        stages=len(backbone.stages),
+        signal_p=near.signal_p,
+        lift_low=near.ridge.low,
+        lift_high=near.ridge.high,
+        accuracy=near.ridge.pretrained,
+        shallow=near.shallow,
+        deep=near.deep,
+        minutes=machine.minutes,
+        budget=machine.budget_minutes,
+    )
+
+
+def _place(candidate: Candidate, order: Sequence[str]) -> tuple[bool, float]:
+    """Sort by the race where there was one, else by the rank; what was left out goes last."""
+    if candidate.name in order:
+        return False, order.index(candidate.name)
+    return bool(candidate.left_out), candidate.mean_rank

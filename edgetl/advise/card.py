@@ -1,0 +1,135 @@
+"""The advice as a card of 80 columns. Knows nothing about how it was measured."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from edgetl.advise.advisor import Advice
+from edgetl.advise.data import DataFacts, Suspicions
+from edgetl.advise.resources import Resources
+from edgetl.advise.similarity import Lift, Similarity
+from edgetl.tables import table
+
+_WIDTH = 80
+_SHOWN = 5
+
+
+def render_card(advice: Advice) -> str:
+    """Return the card."""
+    sections = [
+        ("Pictures", _data(advice.data, advice.suspicions)),
+        ("Backbones, best first", _candidates(advice)),
+        ("Transfer", _similarity(advice.backbone, advice.similarity)),
+        ("This machine", _resources(advice.resources)),
+        (f"Plan: {advice.plan.approach}", _plan(advice)),
+    ]
+    return "\n\n".join("\n".join([title, *lines]) for title, lines in sections)
+
+
+def _data(data: DataFacts, found: Suspicions) -> list[str]:
+    splits = ", ".join(f"{count:,} {name}" for name, count in data.splits.items())
+    smallest = min(data.per_class, key=lambda name: data.per_class[name])
+    low, middle, high = data.sides
+    leaking = sum(one.leaks for one in found.near)
+    classes = f"{len(data.per_class):,} classes, the smallest {smallest!r} with {data.smallest:,}"
+    damage = f"{len(data.unreadable):,} unreadable, {data.copies:,} exact copies"
+    wrong = f"{data.leaks:,} contents in several splits, {data.conflicts:,} with contradicting labels"
+    near = f"{len(found.near):,} pairs of near duplicates, {leaking:,} across splits"
+    lines = [
+        f"{splits}; {classes}, the largest {data.imbalance:.1f} times that",
+        f"shorter side {middle:.0f} pixels in the median, {low:.0f} to {high:.0f} for nine in ten",
+        f"{damage}; {wrong}",
+        f"{near}, among {found.looked_at:,} pictures",
+        _doubts(found),
+    ]
+    lines += [f"  near: {one.paths[0].name} and {one.paths[1].name}" for one in found.near[:_SHOWN]]
+    lines += [
+        f"  doubtful: {one.path.name} is {one.given!r}, looks like {one.suggested!r}"
+        for one in found.doubts[:_SHOWN]
+    ]
+    return _wrapped(lines)
+
+
+def _doubts(found: Suspicions) -> str:
+    if found.skipped:
+        return f"labels not checked: {found.skipped}"
+    return f"{len(found.doubts):,} of {found.doubted_among:,} training labels are doubtful"
+
+
+def _candidates(advice: Advice) -> list[str]:
+    rows = [
+        (
+            one.name,
+            _number(one.top1, "{:.3f}"),
+            _number(one.knn, "{:.3f}"),
+            _number(one.ridge, "{:.3f}"),
+            _number(one.logme, "{:.2f}"),
+            _number(one.mean_rank, "{:.1f}"),
+            _number(one.cost.p50_ms if one.cost else None, "{:.1f}"),
+            _number(one.cost.size_bytes / 1e6 if one.cost else None, "{:.1f}"),
+        )
+        for one in advice.candidates
+    ]
+    header = ("backbone", "top-1", "kNN", "ridge", "LogME", "rank", "ms", "MB")
+    lines = table(header, rows).rstrip().splitlines()
+    lines += _wrapped([f"left out: {one.name}, {one.left_out}" for one in advice.candidates if one.left_out])
+    if advice.race:
+        laps = [f"{lap.name} {lap.loss:.3f} in round {lap.round}" for lap in advice.race.laps]
+        lines += _wrapped([f"race, loss in nats: {', '.join(laps) or 'none ran'}"])
+        if advice.race.stopped:
+            lines += _wrapped([f"race stopped: {advice.race.stopped}"])
+    return lines
+
+
+def _similarity(backbone: str, found: Similarity) -> list[str]:
+    def lift(name: str, one: Lift) -> tuple[str, ...]:
+        return (
+            name,
+            f"{one.pretrained:.3f}",
+            f"{one.random:.3f}",
+            f"{one.value:+.3f}",
+            f"{one.low:+.3f} to {one.high:+.3f}",
+        )
+
+    lines = [f"{backbone} on {found.n:,} training pictures, one left out; chance {found.chance:.3f}"]
+    header = ("accuracy", "pretrained", "random", "lift", "95 % interval")
+    lines += table(header, [lift("ridge", found.ridge), lift("kNN", found.knn)]).rstrip().splitlines()
+    lines.append(f"p-value against shuffled labels {found.signal_p:.3f}, random {found.random_signal_p:.3f}")
+    if found.distances:
+        first, last = found.distances[0], found.distances[-1]
+        ends = f"{first.distance:.2f} at the input (chance {first.floor:.2f})"
+        ends += f", {last.distance:.2f} at the features (chance {last.floor:.2f})"
+        thirds = f"{found.shallow:.2f} over the first third of the network, {found.deep:.2f} over the last"
+        lines.append(f"distance from the pretraining pictures: {ends}; {thirds}")
+    return [line for one in lines for line in ([one] if len(one) <= _WIDTH else _wrapped([one]))]
+
+
+def _resources(found: Resources) -> list[str]:
+    memory, disk = found.memory_bytes / 2**30, found.disk_bytes / 2**30
+    minutes = ", ".join(f"{name} {value:.1f}" for name, value in found.minutes.items())
+    room = f"{memory:.1f} GiB of memory and {disk:.0f} GiB of disk free"
+    speed = f"{found.pictures_per_s:.0f} pictures/s through the network"
+    machine = f"{found.cores} cores, {room}, {found.accelerator or 'no GPU'}; {speed}"
+    return _wrapped([machine, f"minutes: {minutes}; allowed {found.budget_minutes:.1f}"])
+
+
+def _plan(advice: Advice) -> list[str]:
+    plan = advice.plan
+    lines = [f"about {plan.minutes:.1f} minutes with {advice.backbone}", *plan.reasons]
+    lines += [f"not tried: {name}, {reason}" for name, reason in advice.unprobed.items()]
+    lines.append(
+        f"this advice took {advice.seconds:.0f} s. Next: edgetl train DATA --backbone auto --out RUN"
+    )
+    return _wrapped(lines)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None or math.isnan(value) else form.format(value)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    wrapped = [
+        textwrap.wrap(line, _WIDTH, subsequent_indent="  ", break_long_words=True, drop_whitespace=True)
+        for line in lines
+    ]
+    return [part for parts in wrapped for part in parts]

@@ -1,0 +1,154 @@
+"""What the pictures are and what is wrong with them, before any network has seen them, and after one has."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.advise.duplicates import find_near_duplicates, perceptual_hash
+from edgetl.advise.mislabels import FEWEST_PER_CLASS, find_mislabels
+from edgetl.advise.sample import Features, choose
+from edgetl.dataset import Dataset
+from edgetl_runtime.decode import open_picture
+from edgetl_runtime.pictures import Picture
+
+# Their headers are read for the resolution.
+_MEASURED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What is known of the pictures from their files and labels.
+
+    splits: pictures of each. per_class: training pictures of each class. imbalance: the largest class over
+    the smallest. sides: the 5 %, 50 % and 95 % quantiles of the shorter side, in pixels. unreadable: path and
+    reason. copies: files whose bytes another file has too. leaks: contents in several of the user's own
+    splits. conflicts: contents with contradicting labels.
+    """
+
+    splits: Mapping[str, int]
+    per_class: Mapping[str, int]
+    imbalance: float
+    sides: tuple[float, float, float]
+    unreadable: tuple[tuple[str, str], ...]
+    copies: int
+    leaks: int
+    conflicts: int
+
+    @property
+    def smallest(self) -> int:
+        """Return the number of training pictures of the smallest class."""
+        return min(self.per_class.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Two pictures that are nearly the same, and whether they lie in different splits."""
+
+    paths: tuple[Path, Path]
+    splits: tuple[str, str]
+    bits: int
+    cosine: float
+
+    @property
+    def leaks(self) -> bool:
+        """Tell whether one is learned from and the other judged by."""
+        return self.splits[0] != self.splits[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A training picture whose label is probably wrong; margin in (0, 1], see `mislabels`."""
+
+    path: Path
+    given: str
+    suggested: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicions:
+    """What features say about the pictures.
+
+    looked_at: how many pictures were compared. doubted_among: how many training labels were checked.
+    skipped: why the labels were not checked, or the empty text.
+    """
+
+    near: tuple[Near, ...]
+    doubts: tuple[Doubt, ...]
+    looked_at: int
+    doubted_among: int
+    skipped: str
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Count and measure."""
+    everything = (*dataset.train, *dataset.val, *dataset.test)
+    per_class = Counter(label for picture in dataset.train for label in picture.labels)
+    low, middle, high = np.quantile([_side(one) for one in choose(everything, _MEASURED)], [0.05, 0.5, 0.95])
+    return DataFacts(
+        splits={"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
+        per_class={name: per_class[name] for name in dataset.classes},
+        imbalance=max(per_class.values()) / min(per_class.values()),
+        sides=(float(low), float(middle), float(high)),
+        unreadable=tuple((str(one.path), one.reason) for one in dataset.unreadable),
+        copies=len(everything) - len({picture.sha256 for picture in everything}),
+        leaks=len(dataset.leaks),
+        conflicts=len(dataset.conflicts),
+    )
+
+
+def suspect(
+    pictures: Sequence[Picture],
+    values: NDArray[Any],
+    train: Features,
+    names: Sequence[str],
+    *,
+    has_signal: bool,
+) -> Suspicions:
+    """Look for near duplicates among all these pictures and for wrong labels among the training ones.
+
+    Args:
+        pictures: the training pictures of `train` first, then others. values: features of all, (n, width).
+        names: of the classes. has_signal: the features tell classes apart; else no label can be checked.
+    """
+    hashes = [perceptual_hash(one.path) for one in pictures]
+    near = [
+        Near(
+            (pictures[one.first].path, pictures[one.second].path),
+            (str(pictures[one.first].split), str(pictures[one.second].split)),
+            one.bits,
+            one.cosine,
+        )
+        for one in find_near_duplicates(values, hashes)
+    ]
+    skipped = _why_labels_are_not_checked(train, has_signal)
+    doubts = [] if skipped else find_mislabels(train.values, train.labels)
+    return Suspicions(
+        near=tuple(sorted(near, key=lambda one: not one.leaks)),
+        doubts=tuple(
+            Doubt(pictures[one.row].path, names[one.given], names[one.suggested], one.margin)
+            for one in doubts
+        ),
+        looked_at=len(pictures),
+        doubted_among=0 if skipped else len(train.values),
+        skipped=skipped,
+    )
+
+
+def _why_labels_are_not_checked(train: Features, has_signal: bool) -> str:
+    if not has_signal:
+        return "the features tell no class from another"
+    if train.several:
+        return "pictures may have several labels"
+    if (np.sort(train.targets.sum(axis=0))[-2:] < FEWEST_PER_CLASS).any():
+        return f"fewer than two classes have {FEWEST_PER_CLASS} pictures"
+    return ""
+
+
+def _side(picture: Picture) -> int:
+    return min(open_picture(picture.path).size)

@@ -1,0 +1,62 @@
+"""`--backbone auto`: a recipe as the advice has it; what the user has named stays.
+
+The advice is kept beside the training's checkpoints: a training that goes on after a kill goes on as advised,
+whatever the machine measures then.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgetl.advise.advisor import give_advice
+from edgetl.advise.request import Request
+from edgetl.dataset import Dataset
+from edgetl.events import Watcher
+from edgetl.recipe import Recipe, check_keys
+from edgetl_runtime.atomic import write_text
+
+AUTO = "auto"
+_FILE = "advice.json"
+
+
+def advised(
+    dataset: Dataset, recipe: Recipe, named: Collection[str], folder: Path, watcher: Watcher
+) -> tuple[Recipe, Mapping[str, Any]]:
+    """Return the recipe to train with and the advice that it follows; a recipe that names a backbone stays.
+
+    Args:
+        named: the settings that the user has given; they win over the plan.
+        folder: of the training's checkpoints.
+    """
+    if recipe.backbone != AUTO:
+        return recipe, {}
+    key = _key(dataset, recipe, named)
+    kept = _read(folder / _FILE)
+    if kept.get("key") != key:
+        advice = give_advice(dataset, Request(time_budget_s=recipe.time_budget_s, seed=recipe.seed), watcher)
+        kept = {"key": key, "advice": advice.to_json()}
+        write_text(folder / _FILE, json.dumps(kept, indent=2, default=str) + "\n")
+    found: Mapping[str, Any] = kept["advice"]
+    plan = found["plan"]
+    watcher.note(f"As advised: {plan['approach']} with {found['backbone']}. {plan['reasons'][0]}")
+    return follow(recipe, found, named), found
+
+
+def follow(recipe: Recipe, advice: Mapping[str, Any], named: Collection[str]) -> Recipe:
+    """Take the backbone and the plan's settings; the time that the advice took is gone from the budget."""
+    planned = {name: value for name, value in advice["plan"]["settings"].items() if name not in named}
+    left = max(1.0, recipe.time_budget_s - advice["seconds"])
+    return replace(recipe, **check_keys(planned, "the plan"), backbone=advice["backbone"], time_budget_s=left)
+
+
+def _key(dataset: Dataset, recipe: Recipe, named: Collection[str]) -> str:
+    facts = [dataset.fingerprint, recipe.to_json(), sorted(named)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return record

@@ -1,0 +1,67 @@
+"""The advice as one HTML page: the card, and thumbnails of suspected pictures. Needs no other file.
+
+Everything that comes from the user's files is escaped, and pictures are made anew from their pixels.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from edgetl.advise.advisor import Advice
+from edgetl.advise.card import render_card
+from edgetl.advise.data import Doubt, Near
+from edgetl_runtime.preprocess import Preprocess
+
+_SHOWN = 50
+_THUMBNAIL = Preprocess(128, 1.0, "bilinear")
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+pre { background: #8881; padding: 1rem; overflow-x: auto; line-height: 1.35; }
+figure { display: inline-block; width: 17.5rem; margin: 0 1rem 1.5rem 0; vertical-align: top; }
+figcaption { font-size: 13px; overflow-wrap: anywhere; }
+img { width: 128px; height: 128px; margin-right: 4px; }
+"""
+
+
+def render_page(advice: Advice) -> str:
+    """Return the page."""
+    found = advice.suspicions
+    sections = [
+        f"<h1>Advice: {escape(advice.plan.approach)} with {escape(advice.backbone)}</h1>",
+        f"<pre>{escape(render_card(advice))}</pre>",
+        _section("Doubtful labels", [_doubt(one) for one in found.doubts[:_SHOWN]], len(found.doubts)),
+        _section("Near duplicates", [_near(one) for one in found.near[:_SHOWN]], len(found.near)),
+    ]
+    head = f'<meta charset="utf-8"><title>edgetl advise</title><style>{_STYLE}</style>'
+    body = "\n".join(sections)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _section(title: str, figures: Sequence[str], total: int) -> str:
+    shown = f"{len(figures):,} of {total:,}" if total > len(figures) else f"{total:,}"
+    return "\n".join([f"<h2>{title}: {shown}</h2>", *figures])
+
+
+def _doubt(one: Doubt) -> str:
+    text = f"{one.path}: labelled {one.given!r}, looks like {one.suggested!r} (margin {one.margin:.2f})"
+    return _figure([one.path], text)
+
+
+def _near(one: Near) -> str:
+    text = f"{one.splits[0]}: {one.paths[0]} — {one.splits[1]}: {one.paths[1]} ({one.bits} of 256 bits)"
+    return _figure(one.paths, text)
+
+
+def _figure(paths: Sequence[Path], caption: str) -> str:
+    images = "".join(f'<img alt="" src="{_thumbnail(path)}">' for path in paths)
+    return f"<figure>{images}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _thumbnail(path: Path) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(_THUMBNAIL(path)).save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,29 @@
+"""What advice is asked for. Knows nothing about how it is given."""
+
+from dataclasses import dataclass, field
+
+from edgetl.advise.backbones import Limits
+from edgetl_runtime.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What advice is asked for.
+
+    backbones: names or runs; none given takes all installed EfficientNet-Lites. time_budget_s: of the
+    training that is planned; race and probes may each take a fifth of it. trials: whether they may run.
+    pictures: at most so many training pictures are looked at.
+    """
+
+    backbones: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    time_budget_s: float = 600.0
+    trials: bool = True
+    pictures: int = 2_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.time_budget_s > 0:
+            raise InputError(f"--time-budget must be seconds above 0, got {self.time_budget_s!r}.")
+        if self.pictures < 10:
+            raise InputError(f"--pictures must be at least 10, got {self.pictures!r}.")

@@ -1,0 +1,133 @@
+"""What this machine has, and how many minutes each way of training would take on it."""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgetl.backbones import Backbone
+from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
+from edgetl.frozen import FrozenStages
+from edgetl.schedule import derive_epochs
+from edgetl.stages import derive_steps
+from edgetl_runtime.environment import read_environment
+from edgetl_runtime.pictures import Picture
+from edgetl_runtime.remembered import cache_folder
+
+_TIMED_PICTURES = 2 * BATCH
+_TRIAL_BATCH, _TRIAL_STEPS = 8, 2
+_FEWEST_EPOCHS = 3  # What a training shortens a step to before it leaves it out.
+# Solving the head over its grid of penalties: seconds for each row, 1,280 features and ten classes.
+_SOLVE_S_PER_ROW = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The machine and what it makes of this task.
+
+    memory_bytes: free now. disk_bytes: free where the cache lies. accelerator: a GPU's name or the empty
+    text. pictures_per_s: of feature extraction, decoding included. minutes: by approach, extraction
+    included. budget_minutes: what was allowed.
+    """
+
+    cores: int
+    memory_bytes: int
+    disk_bytes: int
+    accelerator: str
+    pictures_per_s: float
+    minutes: dict[str, float]
+    budget_minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Measured seconds for a picture.
+
+    extract: through the frozen network. train: forward and back through the last stages, by their number.
+    """
+
+    extract: float
+    train: dict[int, float]
+
+
+def measure_speeds(backbone: Backbone, pictures: Sequence[Picture]) -> Speeds:
+    """Time the extraction of a few pictures and a training step on made-up activations."""
+    counts = list(range(1, len(backbone.stages) + 1))
+    sizes = [sum(p.numel() for p in stage.module.parameters()) for stage in backbone.stages]
+    steps = [count for count in counts if count in derive_steps(sizes)]
+    return Speeds(_extract_seconds(backbone, pictures), {n: _train_seconds(backbone, n) for n in steps})
+
+
+def predict_minutes(
+    speeds: Speeds, train: int, val: int, *, views: int = 2, epochs: int | None = None
+) -> dict[str, float]:
+    """Predict the minutes of each approach from speeds and the numbers of pictures.
+
+    epochs: of each step; None takes what a training derives.
+
+    Training everything costs the same from either end: what is frozen behind trained stages is gone through
+    both ways all the same. `first step` is the least that staged tuning takes: its first step, shortened.
+    """
+    head = (train * views + val) * speeds.extract + train * views * _SOLVE_S_PER_ROW
+    pictures = train * (epochs or derive_epochs(train))
+    full = pictures * max(speeds.train.values(), default=0.0)
+    staged = pictures * sum(speeds.train.values())
+    shortest = min(epochs or _FEWEST_EPOCHS, derive_epochs(train))
+    first = train * shortest * min(speeds.train.values(), default=0.0)
+    seconds = {
+        "first step": head + first,
+        "head": head,
+        "staged": head + staged,
+        "full": head + full,
+        "input": head + full,
+        "scratch": full,
+    }
+    return {name: value / 60 for name, value in seconds.items()}
+
+
+def resources(speeds: Speeds, train: int, val: int, budget_s: float) -> Resources:
+    """Describe the machine."""
+    folder = cache_folder()
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return Resources(
+        cores=read_environment().cores,
+        memory_bytes=os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        disk_bytes=shutil.disk_usage(place).free,
+        accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
+        pictures_per_s=1 / speeds.extract,
+        minutes=predict_minutes(speeds, train, val),
+        budget_minutes=budget_s / 60,
+    )
+
+
+def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
+    name, size = best_forward(), backbone.native.size
+    run = open_forward(name, FrozenStages(backbone, ()).eval(), size, fast_precision(name))
+    run([np.zeros((BATCH, size, size, 3), np.uint8)])  # The first run allocates.
+    chosen = [pictures[i % len(pictures)] for i in range(_TIMED_PICTURES)]
+    preprocess = backbone.native.preprocess()
+    begun = time.perf_counter()
+    pixels: NDArray[np.uint8] = np.stack([preprocess(one.path) for one in chosen])
+    run([pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)])
+    return (time.perf_counter() - begun) / len(chosen)
+
+
+def _train_seconds(backbone: Backbone, count: int) -> float:
+    """Time forward and back through the last stages, per picture: the fastest of a few tries."""
+    cut, size = len(backbone.stages) - count, backbone.native.size
+    tail = backbone.suffix(cut).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        shape = backbone.prefix(cut)(torch.zeros(1, 3, size, size)).shape[1:]
+    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape)
+    seconds = []
+    for _ in range(_TRIAL_STEPS):
+        begun = time.perf_counter()
+        torch.autograd.grad(head(tail(inputs)).sum(), list(tail.parameters()), allow_unused=True)
+        seconds.append((time.perf_counter() - begun) / _TRIAL_BATCH)
+    return min(seconds)

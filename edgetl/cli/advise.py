@@ -1,0 +1,65 @@
+"""`edgetl advise`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgetl.cli.flags import Debug, Json, finish, show
+
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", help="A candidate; may be given again. Default: all installed Lites."),
+]
+Trials = Annotated[
+    bool, typer.Option("--trials/--no-trials", help="Whether short trainings may be run to find out.")
+]
+
+
+def advise(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
+    ],
+    backbone: Backbones = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")
+    ] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="Of the exported files as fp16.")] = None,
+    time_budget: Annotated[float, typer.Option(help="Seconds for the training that is planned.")] = 600.0,
+    trials: Trials = True,
+    pictures: Annotated[int, typer.Option(help="Training pictures that are looked at, at most.")] = 2_000,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for advice.json and advise.html, with thumbnails.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    max_unreadable: Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")] = 0.05,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure what decides transfer, before training: data, backbones, similarity, machine; then plan."""
+
+    def command() -> int:
+        from edgetl.advise.advisor import give_advice
+        from edgetl.advise.backbones import Limits
+        from edgetl.advise.card import render_card
+        from edgetl.advise.page import render_page
+        from edgetl.advise.request import Request
+        from edgetl.cli.console import open_watcher
+        from edgetl.dataset import load_dataset
+        from edgetl_runtime.atomic import write_text
+
+        limits = Limits(max_latency_ms, max_size_mb)
+        request = Request(tuple(backbone or ()), limits, time_budget, trials, pictures, seed)
+        with open_watcher() as watcher:
+            watcher.phase("pictures")
+            dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
+            advice = give_advice(dataset, request, watcher)
+        if out is not None:
+            text = json.dumps(advice.to_json(), indent=2, default=str)
+            write_text(out / "advice.json", text + "\n")
+            write_text(out / "advise.html", render_page(advice))
+        show(advice.to_json() if as_json else render_card(advice))
+        return 0
+
+    finish(command, debug)

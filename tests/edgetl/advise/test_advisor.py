@@ -1,0 +1,213 @@
+"""The advice on real folders of small pictures, through the real network: colours, shuffled labels, noise."""
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgetl_factories import Diary, colour_csv, colour_folder
+from PIL import Image
+
+from edgetl.advise import advisor, backbones
+from edgetl.advise.advisor import Advice, give_advice
+from edgetl.advise.backbones import Limits
+from edgetl.advise.card import render_card
+from edgetl.advise.follow import advised, follow
+from edgetl.advise.latency import Cost
+from edgetl.advise.page import render_page
+from edgetl.advise.request import Request
+from edgetl.advise.trials import try_approaches
+from edgetl.backbones import Backbone, create_backbone
+from edgetl.dataset import load_dataset
+from edgetl.recipe import Recipe
+from edgetl_runtime.errors import InputError
+
+LITE0 = ("efficientnet_lite0",)
+SIDE = 64  # A twelfth of the work.
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_networks() -> Iterator[None]:
+    def smaller(name: str) -> Backbone:
+        found = create_backbone(name)
+        return replace(found, native=replace(found.native, size=SIDE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(advisor, "open_candidate", smaller)
+        yield
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_folder(tmp_path_factory.mktemp("colours"), 30, {"red": "<b>red"})
+
+
+@pytest.fixture(scope="module")
+def advice(colours: Path, shared_cache: Path) -> Advice:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETL_CACHE", str(shared_cache))
+        return give_advice(load_dataset(colours), Request(LITE0, trials=False))
+
+
+def test_the_facts_are_those_of_the_pictures(advice: Advice) -> None:
+    assert sum(advice.data.splits.values()) == 90
+    assert list(advice.data.per_class) == ["<b>red", "blue", "green"]
+    assert advice.data.sides == (40, 40, 40)
+    assert (advice.data.copies, advice.data.leaks, advice.suspicions.near) == (0, 0, ())
+    assert advice.suspicions.looked_at == 90
+    assert advice.resources.cores >= 1
+    assert advice.resources.pictures_per_s > 0
+
+
+def test_easy_pictures_need_no_tuning_and_say_so(advice: Advice) -> None:
+    assert advice.backbone == "efficientnet_lite0"
+    assert advice.similarity.signal_p == 1 / 200
+    assert advice.similarity.ridge.pretrained >= 0.9
+    assert advice.plan.transfer in ("helps", "not shown", "does not help")  # Colours need no pretraining.
+    assert advice.plan.approach == "head" or advice.similarity.ridge.pretrained < 0.98
+    assert set(advice.unprobed.values()) == {"trials are switched off"}
+
+
+def test_the_card_has_80_columns_and_all_its_parts(advice: Advice) -> None:
+    lines = render_card(advice).splitlines()
+    assert max(map(len, lines)) <= 80
+    for title in ("Pictures", "Backbones, best first", "Transfer", "This machine"):
+        assert title in lines
+    assert f"Plan: {advice.plan.approach}" in lines
+
+
+def test_the_page_needs_nothing_else_and_escapes_names(advice: Advice, colours: Path) -> None:
+    doubts = tuple(backbones_doubt(path, "<b>red") for path in sorted(colours.rglob("*.png"))[:2])
+    page = render_page(replace(advice, suspicions=replace(advice.suspicions, doubts=doubts)))
+    assert page.count('src="data:image/jpeg;base64,') == 2
+    assert "Doubtful labels: 2" in page
+    assert "&lt;b&gt;red" in page
+    assert "<b>" not in page
+    assert "http" not in page
+
+
+def backbones_doubt(path: Path, given: str) -> object:
+    from edgetl.advise.data import Doubt
+
+    return Doubt(path, given, "blue", 0.7)
+
+
+def test_the_advice_is_json(advice: Advice) -> None:
+    found = json.loads(json.dumps(advice.to_json(), default=str))
+    assert found["plan"]["approach"] == advice.plan.approach
+    assert found["similarity"]["deep"] == pytest.approx(advice.similarity.deep)
+    assert len(found["candidates"]) == 1
+
+
+def relabelled(folder: Path, csv_path: Path) -> Path:
+    """List the pictures with labels that belong to others."""
+    paths = sorted(folder.rglob("*.png"))
+    labels = [path.parent.name for path in paths]
+    random.Random(0).shuffle(labels)
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label"), *zip(paths, labels, strict=True)])
+    return csv_path
+
+
+def test_shuffled_labels_have_no_signal_and_the_plan_says_so(colours: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(relabelled(colours, tmp_path / "shuffled.csv"))
+    found = give_advice(dataset, Request(LITE0))
+    assert (found.plan.approach, found.plan.transfer) == ("head", "no signal")
+    assert "no better than shuffled labels" in found.plan.reasons[0]
+    assert found.suspicions.skipped == "the features tell no class from another"
+    assert set(found.unprobed.values()) == {"the plan does not depend on it"}
+    assert found.gains == {}
+
+
+def test_pictures_of_noise_have_no_signal_and_are_far_from_imagenet(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(path)
+    found = give_advice(load_dataset(tmp_path), Request(LITE0, trials=False))
+    assert found.plan.transfer == "no signal"
+    assert found.similarity.distances[-1].distance > 0.3
+    assert found.suspicions.near == ()
+
+
+def test_pictures_with_several_labels_are_advised_too(tmp_path: Path) -> None:
+    dataset = load_dataset(colour_csv(tmp_path, 12))
+    found = give_advice(dataset, Request(LITE0, trials=False, pictures=30))
+    assert found.suspicions.skipped == "pictures may have several labels"
+    assert found.similarity.n <= 30
+    assert found.plan.reasons
+
+
+def test_what_exceeds_the_limits_is_left_out_and_named(
+    colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"efficientnet_lite0": Cost(4.0, 7_000_000), "efficientnet_lite1": Cost(6.0, 8_000_000)}
+    monkeypatch.setattr(backbones, "measure_cost", lambda backbone, classes: costs[backbone.name])
+    limits, diary = Limits(latency_ms=5.0), Diary()
+    request = Request(("efficientnet_lite1", "efficientnet_lite0"), limits, trials=False, pictures=20)
+    found = give_advice(load_dataset(colours), request, diary)
+    assert [one.name for one in found.candidates] == ["efficientnet_lite0", "efficientnet_lite1"]
+    assert found.candidates[1].left_out == "6.0 ms, more than 5"
+    assert "Left out: efficientnet_lite1; 6.0 ms, more than 5." in diary.notes
+    assert "left out: efficientnet_lite1" in render_card(found)
+    with pytest.raises(InputError, match=r"No backbone is within the limits .*7\.0 MB, more than 2"):
+        give_advice(load_dataset(colours), Request(LITE0, Limits(size_mb=2.0), trials=False))
+
+
+def test_auto_follows_the_advice_and_flags_win(colours: Path, tmp_path: Path, advice: Advice) -> None:
+    found = advice.to_json() | {"seconds": 100.0}
+    found["plan"] = dict(found["plan"]) | {"settings": {"unfreeze": [9]}}
+    recipe = follow(Recipe(backbone="auto"), found, {"backbone"})
+    assert (recipe.backbone, recipe.unfreeze) == ("efficientnet_lite0", (9,))
+    assert recipe.time_budget_s == 500
+    kept = follow(Recipe(backbone="auto", unfreeze=(2,), time_budget_s=50), found, {"unfreeze"})
+    assert (kept.unfreeze, kept.time_budget_s) == ((2,), 1)
+
+
+def test_a_training_that_goes_on_keeps_its_advice(colours: Path, tmp_path: Path, advice: Advice) -> None:
+    dataset, recipe, diary = load_dataset(colours), Recipe(backbone="auto"), Diary()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgetl.advise.follow.give_advice", lambda *_: advice)
+        first, told = advised(dataset, recipe, set(), tmp_path, diary)
+        patch.setattr("edgetl.advise.follow.give_advice", None)  # It would be called in vain.
+        again, _ = advised(dataset, recipe, set(), tmp_path, diary)
+    assert first == again
+    assert told["backbone"] == "efficientnet_lite0"
+    assert diary.notes[0].startswith(f"As advised: {advice.plan.approach} with efficientnet_lite0.")
+    named = Recipe(backbone="efficientnet_lite1")
+    assert advised(dataset, named, set(), tmp_path, diary) == (named, {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"time_budget_s": 0.0}, "--time-budget must be seconds above 0, got 0.0"),
+        ({"pictures": 3}, "--pictures must be at least 10, got 3"),
+    ],
+)
+def test_requests_that_mean_nothing_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Request(**wrong)
+    with pytest.raises(InputError, match="--max-size-mb must be a number above 0, got -1"):
+        Limits(size_mb=-1)
+
+
+def test_a_trial_too_long_for_its_share_is_not_begun(advice: Advice, colours: Path) -> None:
+    from edgetl.advise.plan import Facts
+    from edgetl.advise.resources import Speeds
+
+    minutes = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
+    facts = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, minutes, 10)
+    speeds = Speeds(0.01, {9: 100.0})
+    gains, unprobed = try_approaches(
+        load_dataset(colours), "efficientnet_lite0", facts, speeds, Request(LITE0), lambda name: None
+    )
+    assert gains == {}
+    assert unprobed["full"].startswith("a trial would take ")
+    assert unprobed["scratch"] == "transfer helps"
+    assert unprobed["input"] == "no shift at the input"

@@ -1,0 +1,58 @@
+"""The race: the worse half goes, and time ends it with what is known."""
+
+import time
+
+from edgetl.advise.probe import Probed, gain
+from edgetl.advise.race import race
+
+RUN: list[tuple[str, int]] = []
+
+
+def trial(losses: dict[str, float], takes: float = 0.0) -> object:
+    RUN.clear()
+
+    def run(name: str, epochs: int, seconds: float) -> Probed:
+        RUN.append((name, epochs))
+        time.sleep(takes)
+        shown = {f"{n}": losses[name] / epochs + 0.01 * n for n in range(4)}
+        return Probed(shown, 1 - losses[name], max(takes, 0.001), ("head",))
+
+    return run
+
+
+def test_two_of_three_go_on_and_the_better_one_wins() -> None:
+    found = race(["a", "b", "c"], trial({"a": 0.5, "b": 0.9, "c": 0.2}), 60)
+    assert RUN == [("a", 2), ("b", 2), ("c", 2), ("c", 4), ("a", 4)]
+    assert found.order == ("c", "a", "b")
+    assert [(lap.name, lap.round) for lap in found.laps][3:] == [("c", 2), ("a", 2)]
+    assert found.lead is not None
+    assert found.lead.proven
+    assert round(found.lead.value, 6) == round((0.5 - 0.2) / 4, 6)
+    assert found.stopped == ""
+
+
+def test_one_backbone_needs_no_race() -> None:
+    assert race(["a"], trial({"a": 0.5}), 60).order == ("a",)
+    assert RUN == []
+
+
+def test_a_race_without_time_keeps_the_ranking() -> None:
+    found = race(["a", "b"], trial({"a": 0.5, "b": 0.1}), 0)
+    assert (found.order, found.laps, found.lead) == (("a", "b"), (), None)
+    assert found.stopped == "0 s for the race are used up"
+
+
+def test_a_second_round_that_would_not_fit_is_not_begun() -> None:
+    found = race(["a", "b", "c"], trial({"a": 0.5, "b": 0.1, "c": 0.2}, takes=0.6), 3)
+    assert len(RUN) == 3
+    assert found.order == ("b", "c", "a")
+    assert found.stopped
+
+
+def test_a_gain_is_paired_by_picture() -> None:
+    one = Probed({"x": 0.1, "y": 1.1}, 1.0, 1.0, ())
+    other = Probed({"y": 1.3, "x": 0.3}, 1.0, 1.0, ())
+    found = gain(one, other)
+    assert round(found.value, 9) == 0.2
+    assert found.error < 1e-9
+    assert found.proven
