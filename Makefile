@@ -7,12 +7,14 @@ DEVICE := .venv-device
 BIN := $(VENV)/bin
 # Two processes of one thread each: many small tests would spend their time starting and joining threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+# What `make test-system` needs, each as command:package of Debian.
+SYSTEM := chromium:chromium chromedriver:chromium-driver
 # Everything that decides what an environment holds; the device's holds the runtime's wheel, so its sources too.
 PINS := pyproject.toml runtime/pyproject.toml constraints.txt
 RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: setup lint type test test-slow test-device demo bench wheels clean help
+.PHONY: setup lint type test test-slow test-system test-device demo bench wheels clean help
 
 setup: $(VENV)/.ready  ## make .venv and install edgetl there with all extras, at the versions of constraints.txt
 
@@ -30,9 +32,17 @@ test: $(VENV)/.ready  ## run the tests that take seconds
 test-slow: $(VENV)/.ready  ## run the tests that take minutes
 	$(PYTEST) -m slow
 
+test-system: $(VENV)/.ready  ## run the tests that need packages of the system: a real browser opens the report
+	@$(foreach one,$(SYSTEM),command -v $(firstword $(subst :, ,$(one))) > /dev/null || missing="$$missing $(lastword $(subst :, ,$(one)))";) \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
+	  else echo "error: missing here:$$missing. On Debian: sudo apt-get install$$missing" >&2; exit 1; fi; fi
+	$(BIN)/pytest -m system
+
 test-device: $(DEVICE)/.ready  ## run the runtime's tests as a device has it: its wheel alone, without torch
 	@! $(DEVICE)/bin/python -c "import torch" 2> /dev/null || { echo "error: torch is in $(DEVICE)" >&2; exit 1; }
-	$(DEVICE)/bin/pytest tests/runtime
+	$(DEVICE)/bin/pytest -m "not slow and not system" tests/runtime
 
 demo: $(VENV)/.ready  ## do the whole job on 2,624 photographs of solar cells: train, export, validate, gate
 	$(BIN)/edgetl demo
@@ -58,7 +68,7 @@ $(VENV)/.ready: $(PINS)
 	$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt \
-	  --build-constraints constraints.txt --editable '.[dev,demo,lite]'
+	  --build-constraints constraints.txt --editable '.[dev,demo,fast,lite]'
 	@touch $@
 
 $(DEVICE)/.ready: $(PINS) $(RUNTIME)

@@ -11,7 +11,9 @@ import torch
 
 from edgetl.backbones import create_backbone
 from edgetl.dataset import load_dataset
-from edgetl.features import PLAIN, Extractor, FrozenStages, fast_precision
+from edgetl.features import PLAIN, Extractor
+from edgetl.forward import fast_precision
+from edgetl.frozen import FrozenStages
 
 _PICTURES = 128
 _ROUNDS = 3

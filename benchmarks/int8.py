@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edgetl.run import read_run
 from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.measure import judge, run_file
 from edgetl_exporters.model import Labelled
-from edgetl_exporters.to_int8 import quantize
+from edgetl_exporters.to_int8 import Plan, Quantizer, quantize
 from edgetl_runtime import Bundle
 from edgetl_runtime.engines import load_engine
 from edgetl_runtime.manifest import Execution
@@ -64,10 +64,11 @@ def measure_plain(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with Bundle.open(bundle) as opened, TemporaryDirectory() as folder:
         source = opened.path(opened.manifest.variant("onnx-fp32").model)
-        for quantizer in ("onnxruntime", "nncf"):
+        for quantizer in get_args(Quantizer):
             for float_classifier in (False, True):
                 path = Path(folder) / f"{quantizer}-{float_classifier}.onnx"
-                quantize(source, path, quantizer=quantizer, images=images, float_classifier=float_classifier)
+                plan = Plan(quantizer, float_classifier=float_classifier)
+                quantize(source, path, plan=plan, images=images)
                 judged = judge(run.task, run_file(path, "onnxruntime", test).logits, targets, 1.0)
                 name = f"{quantizer}, classifier in {'float' if float_classifier else 'int8'}"
                 found[name] = {

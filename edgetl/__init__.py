@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgetl.pipeline import export_run
     from edgetl.recipe import Recipe
     from edgetl.run import Run, read_run
-    from edgetl.training import train
+    from edgetl.training import finetune, train
 
 __all__ = [
     "Backbone",
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "create_backbone",
     "export_run",
+    "finetune",
     "list_backbones",
     "load_dataset",
     "read_run",
@@ -37,7 +38,7 @@ _MODULES = {
     "pipeline": ("export_run",),
     "recipe": ("Recipe",),
     "run": ("Run", "read_run"),
-    "training": ("train",),
+    "training": ("finetune", "train"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

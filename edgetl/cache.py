@@ -3,7 +3,7 @@
 A store is a folder with rows of one shape and dtype in `rows.bin`, and the 32-byte hash of each in
 `keys.bin`. Rows are synced before their keys, so whatever interrupts a write leaves only rows that nobody
 names, and the next writer cuts them off. Processes share stores: writers lock, readers see what was there at
-opening.
+opening. An open store, and rows taken from it, keep it from being evicted: see `edgetl.eviction`.
 """
 
 import errno
@@ -19,29 +19,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.eviction import Lease
 from edgetl_runtime.atomic import write_json
 from edgetl_runtime.errors import InputError
 
 _KEY_BYTES = 32
+_KEY = np.dtype(f"S{_KEY_BYTES}")  # Of equal lengths, so that numpy's padding of such texts changes nothing.
 _FLUSH_BYTES = 64 << 20
-
-
-def cache_folder() -> Path:
-    """Return the folder of all caches: $EDGETL_CACHE, or `edgetl` in the user's cache folder."""
-    if own := os.environ.get("EDGETL_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Some rows of a store, in the order of the pictures they were asked for.
 
-    array: the store's rows, memory-mapped, (rows, ...). order: (n,) int64, which of them.
+    array: the store's rows, memory-mapped, (rows, ...). order: (n,) int64, which of them. lease: keeps the
+    store as long as its rows are used.
     """
 
     array: NDArray[Any]
     order: NDArray[np.int64]
+    lease: Lease | None = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -65,16 +62,27 @@ class Store:
     ) -> None:
         self._folder, self._shape, self._dtype = folder, tuple(shape), np.dtype(dtype)
         self._row_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
-        if not (folder / "store.json").exists():
-            layout = {"shape": list(self._shape), "dtype": self._dtype.name}
-            write_json(folder / "store.json", layout | dict(facts or {}))
+        layout = {"shape": list(self._shape), "dtype": self._dtype.name}
+        self._describe(layout | dict(facts or {}))
+        self._lease = Lease(folder)
+        self._describe(layout | dict(facts or {}))  # It may have been evicted before it was leased.
         self._rows, self._keys = folder / "rows.bin", folder / "keys.bin"
+
+    def _describe(self, facts: Mapping[str, object]) -> None:
+        if not (self._folder / "store.json").exists():
+            write_json(self._folder / "store.json", facts)
+
+    @property
+    def row_bytes(self) -> int:
+        """How many bytes a row takes."""
+        return self._row_bytes
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """Return the positions of the keys (64 hex digits each) that have no row yet, one for each key."""
-        known = self._known()
-        first = {key: position for position, key in reversed(list(enumerate(keys)))}
-        return sorted(position for key, position in first.items() if bytes.fromhex(key) not in known)
+        wanted = _packed(keys)
+        absent = np.flatnonzero(_places(self._known(), wanted) < 0)
+        _, first = np.unique(wanted[absent], return_index=True)
+        return sorted(absent[first].tolist())
 
     @contextmanager
     def writer(self) -> Iterator["Writer"]:
@@ -88,7 +96,7 @@ class Store:
             self._cut_torn_end()
             # Without buffers: closing would try again to write what a full disk has refused.
             with self._rows.open("ab", buffering=0) as rows, self._keys.open("ab", buffering=0) as keys:
-                writer = Writer(rows, keys, (self._shape, self._dtype), set(self._known()))
+                writer = Writer(rows, keys, (self._shape, self._dtype), np.sort(self._known()))
                 try:
                     yield writer
                 finally:
@@ -97,16 +105,18 @@ class Store:
     def rows(self, keys: Sequence[str]) -> Rows:
         """Return the rows of these keys, all of which must be there."""
         known = self._known()
-        order = np.array([known[bytes.fromhex(key)] for key in keys], dtype=np.int64)
-        if not known:
-            return Rows(np.empty((0, *self._shape), self._dtype), order)
-        count = 1 + max(known.values())
-        return Rows(np.memmap(self._rows, self._dtype, "r", shape=(count, *self._shape)), order)
+        order = _places(known, _packed(keys))
+        if (order < 0).any():
+            raise KeyError(keys[int(np.argmin(order))])
+        if not len(known):
+            return Rows(np.empty((0, *self._shape), self._dtype), order, self._lease)
+        rows = np.memmap(self._rows, self._dtype, "r", shape=(len(known), *self._shape))
+        return Rows(rows, order, self._lease)
 
-    def _known(self) -> dict[bytes, int]:
+    def _known(self) -> NDArray[Any]:
+        """Read the keys of all complete rows, (rows,), in the order of the rows."""
         keys = self._keys.read_bytes() if self._keys.exists() else b""
-        count = self._complete(len(keys))
-        return {keys[i * _KEY_BYTES : (i + 1) * _KEY_BYTES]: i for i in range(count)}
+        return np.frombuffer(keys[: self._complete(len(keys)) * _KEY_BYTES], _KEY)
 
     def _complete(self, keys_bytes: int) -> int:
         rows_bytes = self._rows.stat().st_size if self._rows.exists() else 0
@@ -120,26 +130,33 @@ class Store:
 
 
 class Writer:
-    """Appends to a store; keys are written once their rows are safe on the disk."""
+    """Appends to a store; keys are written once their rows are safe on the disk.
+
+    known: the sorted keys that have a row; a set of a million keys would take a gigabyte for eight stores.
+    """
 
     def __init__(
-        self, rows: FileIO, keys: FileIO, layout: tuple[tuple[int, ...], np.dtype[Any]], known: set[bytes]
+        self,
+        rows: FileIO,
+        keys: FileIO,
+        layout: tuple[tuple[int, ...], np.dtype[Any]],
+        known: NDArray[Any],
     ) -> None:
         self._rows, self._keys, self._known = rows, keys, known
         self._shape, self._dtype = layout
-        self._pending: list[bytes] = []
+        self._pending: dict[bytes, None] = {}
         self._pending_bytes = 0
 
     def append(self, keys: Sequence[str], rows: NDArray[Any]) -> None:
         """Write rows, (len(keys), ...), except those whose key is there already."""
         if rows.shape != (len(keys), *self._shape):
             raise ValueError(f"{len(keys)} rows of shape {self._shape} expected, got {rows.shape}")
-        for key, row in zip(map(bytes.fromhex, keys), rows.astype(self._dtype), strict=True):
-            if key in self._known:
+        there = _contains(self._known, _packed(keys))
+        for key, known, row in zip(map(bytes.fromhex, keys), there, rows.astype(self._dtype), strict=True):
+            if known or key in self._pending:
                 continue
             _write(self._rows, row.tobytes())
-            self._known.add(key)
-            self._pending.append(key)
+            self._pending[key] = None
             self._pending_bytes += row.nbytes
         if self._pending_bytes > _FLUSH_BYTES:
             self.flush()
@@ -149,7 +166,31 @@ class Writer:
         os.fsync(self._rows.fileno())
         _write(self._keys, b"".join(self._pending))
         os.fsync(self._keys.fileno())
-        self._pending, self._pending_bytes = [], 0
+        new = np.sort(np.frombuffer(b"".join(self._pending), _KEY))
+        self._known = np.insert(self._known, np.searchsorted(self._known, new), new)
+        self._pending, self._pending_bytes = {}, 0
+
+
+def _packed(keys: Sequence[str]) -> NDArray[Any]:
+    return np.frombuffer(bytes.fromhex("".join(keys)), _KEY)
+
+
+def _places(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where each wanted key is first among the known ones, or -1."""
+    if not len(known):
+        return np.full(len(wanted), -1, np.int64)
+    order = np.argsort(known, kind="stable")
+    places = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    found: NDArray[np.int64] = np.where(known[order[places]] == wanted, order[places], -1)
+    return found
+
+
+def _contains(ordered: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
+    if not len(ordered):
+        return np.zeros(len(wanted), np.bool_)
+    places = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    there: NDArray[np.bool_] = ordered[places] == wanted
+    return there
 
 
 def _write(file: FileIO, data: bytes) -> None:

@@ -17,14 +17,14 @@ from edgetl.run import FACTS
 from edgetl.solar_cells import LICENCE, solar_cells_csv
 from edgetl.tables import table
 from edgetl.training import train
-from edgetl_runtime.commands import run_info, run_validate
+from edgetl_runtime.commands import Where, run_info, run_validate
 from edgetl_runtime.gating import gate
 from edgetl_runtime.presentation import render_verdict
 from edgetl_runtime.receipt import Receipt
 from edgetl_runtime.verdict import Verdict
 
 # A cell has no up and no left, and its defects reach its border: all flips mean the same, nothing is cropped.
-RECIPE = Recipe(views="flips", crop=1.0, unfreeze=(2, 3), epochs=4, time_budget_s=3600)
+RECIPE = Recipe(views="flips", crop=1.0, unfreeze=(2, 3), epochs=4, learning_rate=5e-4, time_budget_s=3600)
 _BASELINE, _CANDIDATE = "onnx-fp32", "openvino-int8"
 _STRICT = 0.005
 # Margins are said in steps of half a point.
@@ -89,7 +89,7 @@ def _validate(bundle: Path, csv: Path, folder: Path, watcher: Watcher) -> dict[s
     receipts = {}
     for variant in run_info(bundle).variants:
         watcher.phase(f"validate {variant.name}")
-        receipt = run_validate(bundle, csv, variant=variant.name, progress=watcher.progress)
+        receipt = run_validate(bundle, csv, where=Where(variant=variant.name), progress=watcher.progress)
         receipt.write(folder / f"{variant.name}.json")
         receipts[variant.name] = receipt
     return receipts

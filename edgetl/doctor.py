@@ -6,8 +6,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Literal
 
-from edgetl.cache import cache_folder
 from edgetl_runtime.environment import Environment, read_environment
+from edgetl_runtime.remembered import cache_folder
 
 State = Literal["ok", "missing", "warning"]
 
@@ -92,7 +92,8 @@ def _extraction() -> Finding:
     lacking = [name for name in ("torch", "openvino") if find_spec(name) is None]
     if lacking:
         return Finding("feature extraction", "missing", f"needs {' and '.join(lacking)}")
-    from edgetl.features import devices, fast_precision
+    from edgetl.forward import fast_precision
+    from edgetl.forward.on_openvino import devices
 
     return Finding(
         "feature extraction", "ok", f"OpenVINO in {fast_precision()}; it sees {', '.join(devices())}"

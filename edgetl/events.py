@@ -1,5 +1,6 @@
 """What a long job tells whoever watches it; the default watcher ignores everything."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,11 +21,31 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """How a step's stages were tuned.
+
+    learning_rate: of the head and the last trained stage. race: for each rate that ran for it, its validation
+    loss after each lap, in nats, None where it diverged. bf16: whether training multiplied in bfloat16.
+    share: how far from the weights before the step to those after it the result lies, in (0, 1].
+    stopped: why the step ended early, or the empty text. gap: between training and validation pictures, see
+    `edgetl.gap`. planned: the epochs it got, and those it would have got with more time.
+    """
+
+    learning_rate: float
+    race: tuple[tuple[float, tuple[float | None, ...]], ...]
+    bf16: bool
+    share: float
+    stopped: str
+    gap: Mapping[str, float]
+    planned: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of the fine-tuning and what became of it.
 
     name: "head", "last 2 stages", "all stages". parameters: how many were trained. score: the choosing half's
-    figures after it. kept: whether it replaced the best so far, and `reason` why.
+    figures after it. kept: whether it replaced the best so far, and `reason` why. tuned: None for the head.
     """
 
     name: str
@@ -36,6 +57,7 @@ class Step:
     kept: bool
     reason: str
     epochs: tuple[Epoch, ...] = ()
+    tuned: Tuned | None = None
 
 
 class Watcher:

@@ -1,8 +1,8 @@
-"""Frozen layers run once: OpenVINO computes a backbone's activations, the cache keeps them.
+"""Frozen layers run once: each picture and view goes through them, and the cache keeps what they gave.
 
-Training needs torch only for the layers that change. The others are compiled here, run over each picture and
-view once, and what they gave is read from disk from then on: the pooled features, and the activations at each
-boundary between frozen and trained stages.
+Training needs torch only for the layers that change. What the others gave is read from disk from then on: the
+pooled features, and the activations at each boundary between frozen and trained stages. What runs them is
+`edgetl.forward`'s affair.
 """
 
 import hashlib
@@ -11,26 +11,36 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from edgetl.backbones import Backbone
-from edgetl.cache import Rows, Store, cache_folder
-from edgetl_runtime.environment import read_environment
+from edgetl.cache import Rows, Store
+from edgetl.eviction import cap_bytes, make_room
+from edgetl.forward import BATCH, Forward, ForwardName, Precision, best_forward, open_forward
+from edgetl.frozen import FrozenStages
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Progress
 from edgetl_runtime.preprocess import Preprocess
+from edgetl_runtime.remembered import cache_folder
 
 # Part of every key: raise it when the same inputs would give other rows.
-_VERSION = 1
-_BATCH = 16
+_VERSION = 2
 _DECODING_THREADS = 2
 
-Precision = Literal["f32", "bf16"]
+
+class PictureCopy(Protocol):
+    """A dataclass that says how a picture is changed before the frozen layers see it, and does so."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Change (n, height, width, 3), the same pictures always in the same way."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +80,24 @@ class Activations:
     boundaries: dict[int, tuple[Rows, ...]]
 
 
-class FrozenStages(nn.Module):
-    """Pictures as the device sees them, (n, size, size, 3) uint8, to activations and pooled features.
-
-    Returns the activations after each number of stages in `cuts`, then the features (n, width).
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, backbone: Backbone, cuts: Sequence[int]) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList([stage.module for stage in backbone.stages])
-        self.cuts = tuple(cuts)
-        for name, values in (("mean", backbone.native.mean), ("std", backbone.native.std)):
-            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalise, then run the stages one after another."""
-        x = (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-        outputs = [x] if 0 in self.cuts else []
-        for done, stage in enumerate(self.stages, start=1):
-            x = stage(x)
-            if done in self.cuts:
-                outputs.append(x)
-        return (*outputs, x)
-
-
 class Extractor:
     """A backbone's frozen stages, compiled when the first picture is not in the cache.
 
     Args:
         cuts: the boundaries to keep, as numbers of frozen stages, rising.
-        precision: bf16 is about twice as fast where the processor has it; see `fast_precision`.
+        precision: bf16 is about twice as fast where the device has it; see `forward.fast_precision`.
+        forward: what computes; None takes the GPU where there is one, else OpenVINO.
     """
 
     def __init__(
-        self, backbone: Backbone, preprocess: Preprocess, cuts: Sequence[int], precision: Precision
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess,
+        cuts: Sequence[int],
+        precision: Precision,
+        forward: ForwardName | None = None,
     ) -> None:
+        self._name: ForwardName = forward or best_forward()
         self._module = FrozenStages(backbone, cuts).eval()
         self._preprocess, self._precision, self._cuts = preprocess, precision, tuple(cuts)
         self._facts = {
@@ -117,15 +107,16 @@ class Extractor:
             "preprocess": preprocess.to_steps(),
             "normalisation": [backbone.native.mean, backbone.native.std],
             "precision": precision,
+            "forward": self._name,
         }
         size = preprocess.size
         with torch.no_grad():
             outputs = self._module(torch.zeros(1, size, size, 3, dtype=torch.uint8))
         self._shapes = [tuple(output.shape[1:]) for output in outputs]
-        self._queue: Any = None  # openvino.AsyncInferQueue, which mypy does not follow
+        self._forward: Forward | None = None
 
     def __call__(
-        self, pictures: Sequence[Picture], views: Sequence[View], progress: Progress | None = None
+        self, pictures: Sequence[Picture], views: Sequence[PictureCopy], progress: Progress | None = None
     ) -> Activations:
         """Return the activations of these pictures; those not cached are computed now.
 
@@ -140,74 +131,46 @@ class Extractor:
         boundaries = {cut: tuple(view[i] for view in rows) for i, cut in enumerate(self._cuts)}
         return Activations(tuple(view[-1] for view in rows), boundaries)
 
-    def _store(self, view: View, index: int) -> Store:
+    def _store(self, view: PictureCopy, index: int) -> Store:
         cut = self._cuts[index] if index < len(self._cuts) else "features"
         facts = self._facts | {"view": asdict(view), "after": cut}
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
-        return Store(cache_folder() / "activations" / name, self._shapes[index], "float16", facts)
+        return Store(activations_folder() / name, self._shapes[index], "float16", facts)
 
     def _compute(
         self,
         pictures: Sequence[Picture],
-        views: Sequence[View],
+        views: Sequence[PictureCopy],
         stores: Sequence[Sequence[Store]],
         progress: Progress | None,
     ) -> None:
         """Decode ahead in threads, infer asynchronously, and append batch by batch."""
-        done = 0
+        done, forward = 0, self._opened()
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(_DECODING_THREADS))
             writers = [[stack.enter_context(store.writer()) for store in view] for view in stores]
             pictures = _missing(pictures, stores)  # Another process may have had the lock until now.
+            row_bytes = sum(store.row_bytes for view in stores for store in view)
+            make_room(activations_folder(), len(pictures) * row_bytes, cap_bytes())
             for batch, images in _decoded(pool, pictures, self._preprocess):
                 keys = [picture.sha256 for picture in batch]
                 mirrored = [np.ascontiguousarray(view(images)) for view in views]
-                for outputs, view_writers in zip(self._infer(mirrored), writers, strict=True):
+                for outputs, view_writers in zip(forward(mirrored), writers, strict=True):
                     for rows, writer in zip(outputs, view_writers, strict=True):
                         writer.append(keys, _halved(rows, batch))
                 done += len(batch)
                 if progress is not None:
                     progress(done, len(pictures))
 
-    def _infer(self, batches: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float32]]]:
-        """Run one batch of each view; returns, for each, the outputs."""
-        if self._queue is None:
-            self._queue = compile_queue(self._module, self._preprocess.size, self._precision)
-        results: list[list[NDArray[np.float32]]] = [[] for _ in batches]
-
-        def keep(request: Any, number: int) -> None:
-            results[number] = [request.get_output_tensor(i).data.copy() for i in range(len(self._shapes))]
-
-        self._queue.set_callback(keep)
-        for number, batch in enumerate(batches):
-            self._queue.start_async({0: _padded(batch)}, number)
-        self._queue.wait_all()
-        return [[o[: len(b)] for o in result] for result, b in zip(results, batches, strict=True)]
+    def _opened(self) -> Forward:
+        if self._forward is None:
+            self._forward = open_forward(self._name, self._module, self._preprocess.size, self._precision)
+        return self._forward
 
 
-def compile_queue(module: nn.Module, size: int, precision: Precision) -> Any:
-    """Compile a module of uint8 pictures with OpenVINO, for batches of 16, all requests in flight."""
-    import openvino
-
-    example = torch.zeros(_BATCH, size, size, 3, dtype=torch.uint8)
-    with torch.no_grad():
-        program = torch.export.export(module, (example,))
-    model = openvino.convert_model(program)
-    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-    return openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", settings))
-
-
-def devices() -> list[str]:
-    """List the devices that OpenVINO sees."""
-    import openvino
-
-    return list(openvino.Core().available_devices)
-
-
-def fast_precision() -> Precision:
-    """Return bf16 where the processor multiplies it in hardware, else f32."""
-    flags = read_environment().flags
-    return "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "f32"
+def activations_folder() -> Path:
+    """Return the folder of the stores."""
+    return cache_folder() / "activations"
 
 
 def _missing(pictures: Sequence[Picture], stores: Sequence[Sequence[Store]]) -> list[Picture]:
@@ -233,17 +196,11 @@ def _halved(rows: NDArray[np.float32], batch: Sequence[Picture]) -> NDArray[np.f
     return halved
 
 
-def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if len(batch) == _BATCH:
-        return batch
-    return np.concatenate([batch, np.zeros((_BATCH - len(batch), *batch.shape[1:]), np.uint8)])
-
-
 def _decoded(
     pool: ThreadPoolExecutor, pictures: Sequence[Picture], preprocess: Callable[[Any], NDArray[np.uint8]]
 ) -> Iterator[tuple[Sequence[Picture], NDArray[np.uint8]]]:
     """Yield batches with their pixels, (n, size, size, 3), the next batch being decoded meanwhile."""
-    batches = [pictures[i : i + _BATCH] for i in range(0, len(pictures), _BATCH)]
+    batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
 
     def submit(batch: Sequence[Picture]) -> list[Any]:
         return [pool.submit(preprocess, picture.path) for picture in batch]

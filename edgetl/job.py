@@ -16,11 +16,12 @@ from edgetl.backbones.network import Weights
 from edgetl.dataset import Dataset
 from edgetl.events import Watcher
 from edgetl.recipe import Recipe
+from edgetl.regularizers import with_regularizers
 from edgetl.roles import halves
 from edgetl.run import FACTS, read_backbone
 from edgetl.scoring import Score, score
-from edgetl.stages import plan_steps
-from edgetl.task import TASKS, class_weights
+from edgetl.stages import Span, plan_spans
+from edgetl.task import TASKS, weigh_classes
 from edgetl_runtime.errors import DatasetError, InputError
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
@@ -52,23 +53,31 @@ class Job:
         """Score logits, (n, classes), of these pictures."""
         return score(logits, self.targets(pictures), TASKS[self.dataset.task], self.weights)
 
-    def steps(self) -> tuple[int, ...]:
-        """Return how many stages each step trains, rising."""
-        return plan_steps(self.backbone, self.recipe.unfreeze)
+    @property
+    def from_scratch(self) -> bool:
+        """Whether random weights are trained as a whole, rather than some of them kept."""
+        return self.recipe.weights == "none" and not isinstance(self.recipe.unfreeze, tuple)
 
-    def step_name(self, count: int) -> str:
+    def spans(self) -> tuple[Span, ...]:
+        """Return what each step trains."""
+        if self.from_scratch:
+            return (Span(0, len(self.backbone.stages)),)
+        return plan_spans(self.backbone, self.recipe.unfreeze)
+
+    def step_name(self, span: Span) -> str:
         """Name a step by what it trains."""
-        if count == len(self.backbone.stages):
-            return "all stages"
-        return "last stage" if count == 1 else f"last {count} stages"
+        return "from scratch" if self.from_scratch else span.name(len(self.backbone.stages))
 
     def seconds_left(self) -> float:
         """Return what is left of the time budget, negative when it is overdrawn."""
         return self.deadline - time.monotonic()
 
 
-def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
+def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float | None = None) -> Job:
     """Make the backbone and settle everything else.
+
+    Args:
+        deadline: on the clock of `time.monotonic`; None starts the recipe's time budget now.
 
     Raises:
         InputError: the backbone cannot be had, or validation is a single picture.
@@ -81,19 +90,19 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher) -> Job:
         )
     torch.manual_seed(recipe.seed)
     watcher.phase("backbone")
-    deadline = time.monotonic() + recipe.time_budget_s
+    deadline = time.monotonic() + recipe.time_budget_s if deadline is None else deadline
     backbone = _backbone(recipe)
     native = backbone.native
     size, crop = recipe.size or native.size, recipe.crop or native.crop
-    counts = TASKS[dataset.task].counts(dataset.targets(dataset.train), len(dataset.classes))
+    targets, classes = dataset.targets(dataset.train), len(dataset.classes)
     return Job(
         backbone=replace(backbone, native=replace(native, size=size, crop=crop)),
         preprocess=Preprocess(size, crop, native.filter),
         dataset=dataset,
-        recipe=recipe,
+        recipe=with_regularizers(recipe, len(dataset.train), classes),
         choose=choose,
         verify=verify,
-        weights=class_weights(counts, recipe.class_weights),
+        weights=weigh_classes(dataset.task, targets, classes, recipe.class_weights),
         deadline=deadline,
         watcher=watcher,
     )

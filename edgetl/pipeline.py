@@ -7,25 +7,29 @@ temperature are handed over as callables, so that an int8 head is solved as the 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgetl import head as heads
 from edgetl.dataset import Dataset, split_dataset
-from edgetl.events import Watcher
+from edgetl.quantized import tune_quantized
 from edgetl.roles import halves
 from edgetl.run import SPLITS, Run, read_module, read_run
 from edgetl.scoring import fit_temperature
-from edgetl.task import TASKS, class_weights
+from edgetl.task import TASKS, weigh_classes
 from edgetl_exporters.calibration import balanced
-from edgetl_exporters.export import export
-from edgetl_exporters.model import ExportData, Labelled, Model
+from edgetl_exporters.candidate import Tune
+from edgetl_exporters.export import Options, export
+from edgetl_exporters.model import ExportData, HeadSolver, Labelled, Model, Silent, Watcher
 from edgetl_exporters.pack import refuse_existing
 from edgetl_exporters.report import Report
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.pictures import Picture, index
+from edgetl_runtime.pictures import Picture, Task, index
+from edgetl_runtime.preprocess import Preprocess
 
 # More pictures hardly move a head on frozen int8 features, and each costs two milliseconds or more.
 MOST_TRAINING_PICTURES = 4_000
@@ -33,52 +37,74 @@ _DECODING_THREADS = 2
 
 
 def export_run(
-    run_folder: Path,
-    out: Path,
-    *,
-    data: Path | None = None,
-    max_drop: float = 0.01,
-    on_miss: Literal["fail", "fp16"] = "fail",
-    watcher: Watcher | None = None,
+    run_folder: Path, out: Path, *, data: Path | None = None, **options: Unpack[Options]
 ) -> Report:
     """Export a run to a bundle: a folder, or a zip where `out` ends in .zip.
 
     Args:
         data: the run's pictures, where they no longer lie where the training found them.
-        max_drop: the drop of accuracy that int8 may cost, 0–1.
-        on_miss: what becomes of an int8 that misses it: "fail" raises, "fp16" leaves int8 out and says so.
+        options: as `edgetl_exporters.export` takes them.
 
     Raises:
         InputError: no run, not the pictures that it was trained on, or `out` exists.
         ContractError: a promise was measured and broken; nothing is written.
     """
-    watcher = watcher or Watcher()
+    watcher = options.get("watcher") or Silent()
     refuse_existing(out)
     run = read_run(run_folder)
     watcher.phase("pictures")
     dataset = _dataset(run, run_folder, data, watcher)
-    module = read_module(run_folder)
+    module, rules = read_module(run_folder), TASKS[run.task]
     model = Model(run.name, module, run.task, run.classes, run.preprocess, run.mean, run.std, run.temperature)
-    rules, weights = TASKS[run.task], _weights(run, dataset)
-
-    def solve_head(
-        train: NDArray[Any], train_targets: NDArray[Any], choose: NDArray[Any], choose_targets: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        fitted, judged = heads.Labelled(train, train_targets), heads.Labelled(choose, choose_targets)
-        solved = heads.solve_head(fitted, judged, task=run.task, weights=weights)
-        return solved.weight, solved.bias
-
+    targets, mode = dataset.targets(dataset.train), str(run.recipe["class_weights"])
+    weights = weigh_classes(run.task, targets, len(dataset.classes), mode)
     return export(
         model,
         _export_data(run, dataset, watcher),
         out,
-        max_drop=max_drop,
-        on_miss=on_miss,
-        solve_head=solve_head,
+        solve_head=head_solver(run.task, weights),
+        tune=_tuner(run, module, watcher),
         fit_temperature=lambda logits, targets: fit_temperature(logits, targets, rules),
         provenance=_provenance(run),
-        watcher=watcher,
+        **options,
     )
+
+
+def _tuner(run: Run, module: nn.Sequential, watcher: Watcher) -> Tune | None:
+    """Return the tuning with rounding; pictures of several labels have no single answer to keep."""
+    if run.task != "single_label":
+        return None
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (run.mean, run.std))
+
+    def normalise(pixels: NDArray[np.uint8]) -> torch.Tensor:
+        return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+    def tune(train: Labelled, steps: int) -> nn.Sequential:
+        found = tune_quantized(module, train.pixels, normalise, steps)
+        watcher.note(f"Divergence from float, rounded: {found.before:.4f} nats, tuned {found.after:.4f}.")
+        return found.module
+
+    return tune
+
+
+def head_solver(task: Task, weights: NDArray[np.float32]) -> HeadSolver:
+    """Return the training's own solver of heads, for classes with these weights."""
+
+    def solve(
+        train: NDArray[Any], train_targets: NDArray[Any], choose: NDArray[Any], choose_targets: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        fitted, judged = heads.Labelled(train, train_targets), heads.Labelled(choose, choose_targets)
+        solved = heads.solve_head(fitted, judged, task=task, weights=weights)
+        return solved.weight, solved.bias
+
+    return solve
+
+
+def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targets: NDArray[Any]) -> Labelled:
+    """Decode pictures as a device does; they keep the hashes of their files."""
+    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+        pixels = list(pool.map(preprocess, [one.path for one in pictures]))
+    return Labelled(np.stack(pixels), targets, tuple(one.sha256 for one in pictures))
 
 
 def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dataset:
@@ -103,12 +129,6 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
     return dataset
 
 
-def _weights(run: Run, dataset: Dataset) -> NDArray[np.float32]:
-    """Weigh the classes as the training did."""
-    counts = TASKS[run.task].counts(dataset.targets(dataset.train), len(dataset.classes))
-    return class_weights(counts, str(run.recipe["class_weights"]))
-
-
 def _export_data(run: Run, dataset: Dataset, watcher: Watcher) -> ExportData:
     """Decode the pictures of each role; of many training pictures, a balanced and repeatable choice."""
     train = dataset.train
@@ -121,13 +141,12 @@ def _export_data(run: Run, dataset: Dataset, watcher: Watcher) -> ExportData:
             f"{len(train):,} of {len(dataset.train):,} training pictures calibrate and solve the head."
         )
     choose, verify = halves(dataset.val)
-    return ExportData(*(_decode(run, dataset, pictures) for pictures in (train, choose, verify)))
-
-
-def _decode(run: Run, dataset: Dataset, pictures: Sequence[Picture]) -> Labelled:
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        pixels = list(pool.map(run.preprocess, [one.path for one in pictures]))
-    return Labelled(np.stack(pixels), dataset.targets(pictures))
+    return ExportData(
+        *(
+            labelled_pictures(run.preprocess, pictures, dataset.targets(pictures))
+            for pictures in (train, choose, verify)
+        )
+    )
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The settings of a training: one frozen record, from TOML and flags, written beside what it produced."""
 
 import dataclasses
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,20 +13,38 @@ from edgetl_runtime.errors import InputError
 
 Views = Literal["none", "hflip", "flips"]
 ClassWeights = Literal["auto", "balanced", "none"]
+Augment = Literal["auto", "none", "trivial"]
+Precision = Literal["auto", "f32", "bf16"]
+Direction = Literal["output", "input", "middle", "auto"]
+Unfreeze = Direction | tuple[int, ...]
+Auto = Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Say how to train; every field has a default that holds without tuning.
 
-    backbone, weights: see `create_backbone`; weights is "default", "none" or the path of a file.
+    backbone, weights: see `create_backbone`; weights is "default", "none" or the path of a file. A network
+        with weights "none" is trained from scratch, unless `unfreeze` is a list.
     size, crop: of the preprocessing; None takes the backbone's own.
     views: which mirrored copies of a training picture may be seen: none, left-right, or both directions.
-    unfreeze: how many stages, counted from the output, each step of the fine-tuning trains; None derives them
-        (`edgetl.stages`), an empty list keeps the solved head.
+    augment: "trivial" adds copies changed by TrivialAugment; "auto" is "none".
+    unfreeze: which stages the steps of the fine-tuning train. "output" begins with the last ones, "input"
+        with the first, "middle" between, and "auto" measures which; a tuple says how many stages, counted
+        from the output, each step trains; an empty one keeps the solved head.
     epochs: of each step; None derives them from the number of pictures.
-    learning_rate: of the head and the last stage; each stage nearer the input has it divided by `decay`.
+    learning_rate: of the head and the last trained stage; each stage nearer the input has it divided by
+        `decay`. "auto" lets three rates race.
+    weight_decay, label_smoothing, mixup, l2_sp: "auto" chooses by the pictures per class, see
+        `edgetl.regularizers`. mixup is the alpha of its Beta distribution, l2_sp the pull toward the weights
+        that a step starts from.
+    dropout: share of the features before the head that are dropped in training.
     ema: decay of the weights' moving average, in (0, 1), per step.
+    patience: epochs without a better validation loss that end a step; 0 never ends it.
+    precision: of training: f32, bf16, or "auto": bf16 where it is tried, faster and agrees.
+    target_accuracy: 0–1, on the choosing half of validation. Steps stop when it is reached; when it is not,
+        other backbones and training from scratch are tried.
+    candidates: those other backbones, in order; None takes the installed EfficientNet-Lites.
     time_budget_s: seconds for the whole training; steps that would not fit are left out and named.
     """
 
@@ -34,16 +53,24 @@ class Recipe:
     size: int | None = None
     crop: float | None = None
     views: Views = "hflip"
-    unfreeze: tuple[int, ...] | None = None
+    augment: Augment = "auto"
+    unfreeze: Unfreeze = "output"
     epochs: int | None = None
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float | Auto = "auto"
     decay: float = 2.6
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.1
+    weight_decay: float | Auto = "auto"
+    label_smoothing: float | Auto = "auto"
+    mixup: float | Auto = "auto"
+    l2_sp: float | Auto = "auto"
+    dropout: float = 0.0
     warmup: float = 0.1
     ema: float = 0.98
+    patience: int = 4
+    precision: Precision = "f32"
     class_weights: ClassWeights = "auto"
+    target_accuracy: float | None = None
+    candidates: tuple[str, ...] | None = None
     time_budget_s: float = 600.0
     seed: int = 0
 
@@ -51,7 +78,7 @@ class Recipe:
         for name in ("backbone", "weights"):
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"Recipe.{name} must be a text, got {getattr(self, name)!r}.")
-        for name, allowed in (("views", Views), ("class_weights", ClassWeights)):
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in get_args(allowed):
                 raise InputError(
                     f"Recipe.{name} must be one of {get_args(allowed)}, got {getattr(self, name)!r}."
@@ -59,28 +86,45 @@ class Recipe:
         for name in _RANGES:
             self._check_number(name)
         self._check_unfreeze()
+        self._check_candidates()
 
     def _check_number(self, name: str) -> None:
         value, (low, high) = getattr(self, name), _RANGES[name]
-        if value is None and name in _DERIVED:
+        if (value is None and name in _DERIVED) or (value == "auto" and name in _AUTO):
             return
         kind, allowed = ("a whole number", int) if name in _WHOLE else ("a number", int | float)
         if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
-            raise InputError(f"Recipe.{name} must be {kind} in [{low:.10g}, {high:.10g}], got {value!r}.")
+            auto = ' or "auto"' if name in _AUTO else ""
+            raise InputError(
+                f"Recipe.{name} must be {kind} in [{low:.10g}, {high:.10g}]{auto}, got {value!r}."
+            )
 
     def _check_unfreeze(self) -> None:
-        steps = () if self.unfreeze is None else self.unfreeze
-        whole = isinstance(steps, tuple) and all(type(step) is int and step >= 1 for step in steps)
-        if not whole or not all(a < b for a, b in pairwise(steps)):
+        steps = self.unfreeze
+        if isinstance(steps, str) and steps in get_args(Direction):
+            return
+        if not isinstance(steps, tuple) or not _rise(steps):
             raise InputError(
-                f"Recipe.unfreeze must be rising whole numbers from 1, such as (1, 2, 4), got {steps!r}."
+                f"Recipe.unfreeze must be one of {get_args(Direction)}, or rising whole numbers from 1, such "
+                f"as (1, 2, 4), got {steps!r}."
             )
+
+    def _check_candidates(self) -> None:
+        names = () if self.candidates is None else self.candidates
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"Recipe.candidates must be names of backbones, got {names!r}.")
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as JSON, the derived ones as null."""
         return dataclasses.asdict(self)
 
+    def to_toml(self) -> str:
+        """Give all fields as TOML; what is None is left out, since TOML has no such value."""
+        lines = [f"{name} = {_toml(value)}" for name, value in self.to_json().items() if value is not None]
+        return "\n".join(lines) + "\n"
 
+
+_CHOICES = {"views": Views, "augment": Augment, "precision": Precision, "class_weights": ClassWeights}
 _RANGES: Mapping[str, tuple[float, float]] = {
     "size": (32, 1024),
     "crop": (0.1, 1),
@@ -90,13 +134,31 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "decay": (1, 100),
     "weight_decay": (0, 1),
     "label_smoothing": (0, 0.9),
+    "mixup": (0, 10),
+    "l2_sp": (0, 10),
+    "dropout": (0, 0.9),
     "warmup": (0, 0.9),
     "ema": (0, 0.99999),
+    "patience": (0, 1000),
+    "target_accuracy": (0, 1),
     "time_budget_s": (1, 1e7),
     "seed": (0, 2**31 - 1),
 }
-_WHOLE = ("size", "epochs", "batch_size", "seed")
-_DERIVED = ("size", "crop", "epochs")
+_WHOLE = ("size", "epochs", "batch_size", "patience", "seed")
+_DERIVED = ("size", "crop", "epochs", "target_accuracy")
+_AUTO = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "l2_sp")
+
+
+def _rise(steps: tuple[int, ...]) -> bool:
+    whole = all(type(step) is int and step >= 1 for step in steps)
+    return whole and all(a < b for a, b in pairwise(steps))
+
+
+def _toml(value: Any) -> str:
+    """Write a value; a JSON string without escapes beyond \\uXXXX is a TOML string as well."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

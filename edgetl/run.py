@@ -3,14 +3,16 @@
 model.safetensors   the backbone's stages and the head
 run.json            everything else that is a fact
 dataset.csv         every picture, its label and its split: validate on this
+recipe.toml         the settings, resolved: --recipe takes it to repeat the run
 predictions.csv     the answers on the verifying half of validation
-learning_curve.svg  to look at
+metrics.csv         a line for each epoch; tensorboard/ has the same where that package is installed
+learning_curve.svg  to look at, as is confusion.svg
 """
 
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,7 +40,7 @@ class Run:
     backbone: the name that makes the network. preprocess, mean, std: what it is fed. temperature: of the
     logits, fitted on the choosing half of validation. dataset: path, fingerprint, counts. recipe: settings.
     steps: what was tried, see `events.Step`. figures: of the verifying half. interrupted: stopped by Ctrl-C.
-    licence: of the pretrained weights.
+    licence: of the pretrained weights. search: how these settings were found: attempts, probes, advice.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Run:
     figures: Mapping[str, Any]
     environment: Mapping[str, Any]
     interrupted: bool = False
+    search: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_run(folder: Path, run: Run, backbone: Backbone, head: nn.Linear) -> None:
@@ -101,7 +104,7 @@ def read_run(folder: Path) -> Run:
         facts = parse(text, FACTS, InputError)
         version = facts.get("format_version") if isinstance(facts, dict) else None
         if type(version) is not int or version <= FORMAT_VERSION:
-            known = ["format_version", *(field.name for field in fields(Run))]
+            known = ["format_version", *(one.name for one in fields(Run))]
             return _run(Fields(facts, FACTS, known, InputError))
     except InputError as error:
         raise _damaged(folder, str(error).rstrip(".")) from error
@@ -144,6 +147,7 @@ def _run(f: Fields) -> Run:
         figures=f.object("figures"),
         environment=f.object("environment"),
         interrupted=interrupted,
+        search=f.object("search"),
     )
 
 

@@ -140,6 +140,11 @@ class MultiLabel:
 TASKS: dict[Task, TaskRules] = {"single_label": SingleLabel(), "multi_label": MultiLabel()}
 
 
+def weigh_classes(task: Task, targets: Floats, classes: int, mode: str) -> NDArray[np.float32]:
+    """Weigh the classes of training pictures with these targets, (classes,); see `class_weights`."""
+    return class_weights(TASKS[task].counts(targets, classes), mode)
+
+
 def class_weights(counts: Floats, mode: str) -> NDArray[np.float32]:
     """Weigh classes so that each counts the same, mean weight 1 over pictures: n / (classes × count).
 

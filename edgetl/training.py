@@ -1,32 +1,28 @@
-"""A training from end to end: frozen features once, the head solved, then more stages as long as they help.
+"""A training from end to end: one backbone, or several until a target is reached, and the run that is left.
 
 Reads top to bottom as the user sees it. Each part is in the file it is named after; this one only decides
 what comes next, and keeps the best so far whatever happens.
 """
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgetl.attempt import Outcome, begin, go_on
 from edgetl.checkpoint import checkpoint_folder, forget
-from edgetl.curve import write_curve
-from edgetl.dataset import Dataset, check_names, write_csv
-from edgetl.events import Step, Watcher
-from edgetl.features import PLAIN, VIEWS, Extractor, fast_precision
-from edgetl.finetune import run_tail
-from edgetl.job import Job, flushed_denormals, prepare
-from edgetl.recipe import Recipe
-from edgetl.run import SPLITS, Run, environment_facts, write_predictions, write_run
-from edgetl.steps import AllActivations, Best, keep_plan, make_plan, solve, tail_from, take_step
-from edgetl.task import TASKS
+from edgetl.dataset import Dataset, check_names, load_dataset
+from edgetl.events import Watcher
+from edgetl.job import flushed_denormals, prepare
+from edgetl.outcome import describe, write_outcome
+from edgetl.pursuit import Attempt, ending, next_recipe
+from edgetl.recipe import Recipe, check_keys
+from edgetl.run import FACTS, Run, read_run
+from edgetl.scoring import compare
 from edgetl_runtime.atomic import replacing_folder
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.metrics import figures
 
 
 @flushed_denormals()
@@ -37,134 +33,142 @@ def train(
     watcher: Watcher | None = None,
     *,
     source: Path | None = None,
+    advice: Mapping[str, Any] | None = None,
 ) -> Run:
     """Fine-tune a backbone on a dataset and leave a run.
 
     A training that was killed goes on where it was when the same call is made again. Ctrl-C writes the best
-    so far, and `Run.interrupted` says so; before there is a first result it is raised again.
+    so far, `Run.interrupted` says so, and the same call goes on from there as well; before there is a first
+    result it is raised again.
 
     Args:
-        out: the run's folder; must not exist.
+        out: the run's folder; must not exist, unless it is a run that Ctrl-C interrupted.
         source: what `load_dataset` was given, for the record: export reads the pictures there again.
+        advice: where the recipe comes from, for the record.
 
     Raises:
         InputError: `out` exists or cannot be made, the backbone cannot be had, the disk is full.
     """
     refuse_place(out)
     check_names(dataset)
-    job, aside = prepare(dataset, recipe, watcher or Watcher()), checkpoint_folder(out)
-    plan = make_plan(job, aside)
-    activations = _extract(job, plan.cuts(job))
-    job.watcher.phase("head")
-    best, solved = solve(job, activations)
-    job.watcher.step(solved)
-    steps = [solved]
+    pursuit = Pursuit(dataset, recipe, checkpoint_folder(out), watcher or Watcher())
     interrupted = False
     try:
-        keep_plan(plan, aside)
-        _take_steps(job, activations, best, steps, aside)
+        pursuit.run()
     except KeyboardInterrupt:
+        if pursuit.best is None:
+            raise
         interrupted = True
-        job.watcher.note("Interrupted: the best so far is kept.")
-    logits = verify_logits(job, activations, best)
-    run = _describe(job, (out.name, source or dataset.root), best, steps, logits, interrupted)
-    with replacing_folder(out) as folder:
-        write_run(folder, run, job.backbone, best.head)
-        write_csv(dataset, folder / SPLITS)
-        write_predictions(folder, job.verify, job.dataset.classes, _answers(job, best, logits))
-        write_curve(folder / "learning_curve.svg", steps)
-    forget(out)
+        pursuit.watcher.note("Interrupted: the best so far is kept, and the same command goes on.")
+    best = pursuit.best
+    assert best is not None
+    origin = out.name, source or dataset.root
+    search = pursuit.facts() | {"advice": dict(advice or {})}
+    logits = best.verify_logits()
+    run = describe(best, origin, logits, interrupted, search)
+    with replacing_folder(out, overwrite=_goes_on(out)) as folder:
+        write_outcome(folder, run, best, logits)
+    if not interrupted:
+        forget(out)
     return run
+
+
+def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = None, **recipe: Any) -> Run:
+    """Fine-tune a backbone on a folder or a CSV file of pictures and leave a run.
+
+    Does what `edgetl train DATA --out OUT` does, with the same words: every keyword is a field of `Recipe`.
+
+    >>> run = edgetl.finetune("photos", "run", unfreeze="auto", time_budget_s=300)  # doctest: +SKIP
+
+    Args:
+        data: a folder of class folders, with or without train, val and test above them, or a CSV file with
+            the columns path, label and, if given, split.
+        out: the run's folder, to be made.
+        watcher: hears of phases, epochs and steps.
+        recipe: settings; what is not named keeps its default.
+
+    Returns:
+        The facts of the run: classes, figures with their intervals, and every step that was tried.
+
+    Raises:
+        InputError: a setting is unknown or out of range, the pictures cannot be used, or `train` refuses.
+    """
+    settings = Recipe(**check_keys(recipe, "edgetl.finetune"))
+    refuse_place(Path(out))
+    watcher = watcher or Watcher()
+    watcher.phase("pictures")
+    dataset = load_dataset(data, progress=watcher.progress)
+    return train(dataset, settings, Path(out), watcher, source=Path(data))
+
+
+class Pursuit:
+    """The attempts of a training, one after another, and the best of them."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, folder: Path, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.best: Outcome | None = None
+        self._dataset, self._recipe, self._folder = dataset, recipe, folder
+        self._tried: list[Attempt] = []
+
+    def run(self) -> None:
+        """Try what the recipe names, then, for a target, what is next until it is reached."""
+        deadline = time.monotonic() + self._recipe.time_budget_s
+        following: tuple[Recipe, str] | None = self._recipe, "the recipe's own"
+        while following is not None:
+            recipe, reason = following
+            self._try(recipe, reason, deadline)
+            following = next_recipe(self._recipe, self._tried, deadline - time.monotonic())
+            if following is not None:
+                self.watcher.note(f"Next: {following[0].backbone}; {following[1]}.")
+        if told := ending(self._recipe, self._tried, deadline - time.monotonic()):
+            self.watcher.note(told)
+
+    def _try(self, recipe: Recipe, reason: str, deadline: float) -> None:
+        begun, known = time.monotonic(), self.best
+        try:
+            job = prepare(self._dataset, recipe, self.watcher, deadline)
+        except InputError as error:
+            if known is None:
+                raise
+            # Only what follows may be lacking, such as weights that are not on this machine.
+            self.watcher.note(f"{recipe.backbone} cannot be tried: {error}")
+            self._tried.append(Attempt(recipe.backbone, recipe.weights, None, None, 0.0, reason, str(error)))
+            return
+        outcome = begin(job, self._folder / f"attempt-{len(self._tried) + 1}")
+        self.best = _better(known, outcome)  # From here on, Ctrl-C keeps a result.
+        go_on(outcome)
+        self.best = _better(known, outcome)
+        score, seconds = outcome.best.score, time.monotonic() - begun
+        self._tried.append(
+            Attempt(recipe.backbone, recipe.weights, score.accuracy, score.loss, seconds, reason)
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Give the attempts and probes as JSON can hold them."""
+        probes = () if self.best is None else self.best.probes
+        return {"attempts": [asdict(one) for one in self._tried], "probes": [asdict(one) for one in probes]}
 
 
 def refuse_place(out: Path) -> None:
     """Refuse a place where no run can be written, before any work.
 
     Raises:
-        InputError: it exists already, or the folder above may not be written.
+        InputError: it exists already and is no interrupted run, or the folder above may not be written.
     """
-    if os.path.lexists(out):
+    if os.path.lexists(out) and not _goes_on(out):
         raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(f"Nothing can be written in {str(above)!r}. Choose another --out.")
 
 
-def _extract(job: Job, cuts: Sequence[int]) -> AllActivations:
-    """Run the frozen stages over training pictures (fast precision) and validation pictures (f32).
-
-    What chooses and verifies must not carry bf16's rounding; what is trained on may.
-    """
-    train, val = job.dataset.train, job.dataset.val
-    precision = fast_precision()
-    fast = Extractor(job.backbone, job.preprocess, cuts, precision)
-    exact = Extractor(job.backbone, job.preprocess, cuts, "f32")
-    views = VIEWS[job.recipe.views]
-    job.watcher.phase(f"features to train on, {precision}")
-    found = {"train": fast(train, views, job.watcher.progress)}
-    job.watcher.phase("features to choose by, f32")
-    exact(val, (PLAIN,), job.watcher.progress)
-    return found | {"choose": exact(job.choose, (PLAIN,)), "verify": exact(job.verify, (PLAIN,))}
+def _goes_on(out: Path) -> bool:
+    """Tell whether a run is there that Ctrl-C interrupted and whose checkpoints are still here."""
+    return (out / FACTS).is_file() and checkpoint_folder(out).is_dir() and read_run(out).interrupted
 
 
-def _take_steps(job: Job, activations: AllActivations, best: Best, steps: list[Step], folder: Path) -> None:
-    """Go on toward the input, each step from the best so far, as long as the next one is affordable."""
-    for count in job.steps():
-        if len(job.backbone.stages) - count not in activations["train"].boundaries:
-            continue
-        step = take_step(job, activations, best, count, folder)
-        if step is None:
-            return
-        steps.append(step)
-        job.watcher.step(step)
-
-
-def verify_logits(job: Job, activations: AllActivations, best: Best) -> NDArray[np.float32]:
-    """Return the logits of the verifying pictures, (n, classes)."""
-    cut = len(job.backbone.stages) - best.trained
-    verify = activations["verify"]
-    rows = verify.boundaries[cut][0] if best.trained else verify.features[0]
-    return run_tail(tail_from(job.backbone, cut, best.head), rows)
-
-
-def _answers(job: Job, best: Best, logits: NDArray[np.float32]) -> NDArray[Any]:
-    return TASKS[job.dataset.task].probabilities(logits / best.score.temperature)
-
-
-def _describe(
-    job: Job,
-    origin: tuple[str, Path],
-    best: Best,
-    steps: Sequence[Step],
-    logits: NDArray[np.float32],
-    interrupted: bool,
-) -> Run:
-    name, source = origin
-    dataset, backbone, rules = job.dataset, job.backbone, TASKS[job.dataset.task]
-    probabilities = _answers(job, best, logits)
-    found = figures(
-        dataset.task,
-        dataset.classes,
-        rules.hard(job.targets(job.verify)),
-        rules.decide(logits),
-        probabilities,
-    )
-    counts = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
-    return Run(
-        name=name,
-        task=dataset.task,
-        classes=dataset.classes,
-        backbone=backbone.name,
-        width=backbone.width,
-        preprocess=job.preprocess,
-        mean=backbone.native.mean,
-        std=backbone.native.std,
-        temperature=best.score.temperature,
-        licence=backbone.licence,
-        dataset={"path": str(source.resolve()), "fingerprint": dataset.fingerprint, "counts": counts},
-        recipe=job.recipe.to_json(),
-        steps=tuple(asdict(step) for step in steps),
-        figures={figure.name: asdict(figure) for figure in found.values()},
-        environment=environment_facts(),
-        interrupted=interrupted,
-    )
+def _better(known: Outcome | None, outcome: Outcome) -> Outcome:
+    """Return the better of two attempts by the choosing half: one that reaches the target, else the loss."""
+    if known is None or outcome.done:
+        return outcome
+    return outcome if compare(known.best.score, outcome.best.score).keep else known

@@ -78,7 +78,11 @@ def test_every_module_of_the_runtime_imports_where_torch_and_the_converters_are_
 
 
 def test_every_module_of_the_runtime_but_its_engines_imports_with_numpy_alone():
-    engines = ("edgetl_runtime.engines.ort", "edgetl_runtime.engines.openvino")
+    engines = (
+        "edgetl_runtime.engines.ort",
+        "edgetl_runtime.engines.providers",
+        "edgetl_runtime.engines.openvino",
+    )
     names = loaded("edgetl_runtime", blocked=[*TRAINING, "onnxruntime", "openvino", "PIL"], skipped=engines)
     assert "edgetl_runtime.session" in names
 

@@ -3,6 +3,7 @@
 `make wheels` runs this on the files it has built in dist/; otherwise they are built here.
 """
 
+import configparser
 import email
 import importlib
 import os
@@ -152,11 +153,15 @@ def test_a_wheel_is_named_licensed_and_versioned(dist, name):
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_wheel_brings_its_commands(dist, name):
+def test_a_wheel_brings_its_commands_and_the_pytest_plugin(dist, name):
     with wheel(dist, name) as opened:
         (path,) = (one for one in opened.namelist() if one.endswith("entry_points.txt"))
-        lines = opened.read(path).decode().split("\n")
-    assert dict(line.split(" = ") for line in lines if " = " in line) == SCRIPTS[name]
+        told = configparser.ConfigParser()
+        told.read_string(opened.read(path).decode())
+    assert {group: dict(told[group]) for group in told.sections()} == {
+        "console_scripts": SCRIPTS[name],
+        "pytest11": {"edgetl": "edgetl_runtime.pytest_plugin"},
+    }
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -171,9 +176,12 @@ def test_a_source_distribution_builds_by_itself(dist, name):
 def test_the_runtime_s_wheel_requires_three_packages_and_none_of_them_is_torch(dist):
     needed = [Requirement(one) for one in wheel_metadata(dist, "edgetl-runtime").get_all("Requires-Dist")]
     assert {one.name for one in needed if one.marker is None} == {"numpy", "onnxruntime", "pillow"}
-    assert [(one.name, str(one.marker)) for one in needed if one.marker] == [
-        ("openvino", 'extra == "openvino"')
-    ]
+    assert {str(one.marker): one.name for one in needed if one.marker} == {
+        'extra == "fast"': "simplejpeg",
+        'extra == "openvino"': "openvino",
+        'extra == "pytest"': "pytest",
+        'extra == "sign"': "cryptography",
+    }
 
 
 def test_no_requirement_names_a_host(dist):
@@ -186,9 +194,10 @@ def test_both_licence_files_are_the_same():
 
 
 def test_what_the_runtime_needs_the_workstation_needs_at_the_same_versions():
-    workstation = {one.name: one.specifier for one in requirements("edgetl", extras=False)}
-    for one in requirements("edgetl-runtime"):
-        assert workstation[one.name] == one.specifier
+    for extras in (False, True):
+        workstation = {one.name: one.specifier for one in requirements("edgetl", extras=extras)}
+        for one in requirements("edgetl-runtime", extras=extras):
+            assert workstation[one.name] == one.specifier
 
 
 def test_the_constraints_are_exact_pins_and_name_no_place():

@@ -53,7 +53,7 @@ def test_the_commands_for_your_own_pictures_do_what_they_say(tmp_path, monkeypat
         code = main([*arguments, *QUICK.get(arguments[0], [])])
         assert code in ALLOWED.get(arguments[0], (0,)), capsys.readouterr()
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"cache", "photos", "run", "bundle", "float.json", "int8.json"}
+    assert made == {"cache", "photos", "run", "bundle", "float.json", "int8.json", "report.html"}
 
 
 def test_the_two_commands_are_targets_of_the_makefile():

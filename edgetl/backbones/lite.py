@@ -126,6 +126,14 @@ def imagenet_classifier(name: str) -> tuple[Tensor, Tensor]:
     return state["_fc.weight"], state["_fc.bias"]
 
 
+def imagenet_state(name: str) -> State:
+    """Return all tensors of a Lite network, classifier included, by timm's names."""
+    import timm
+
+    network = timm.create_model(f"tf_{name}")
+    return _to_timm(_read(name), [len(stage) for stage in network.blocks])
+
+
 def _carrier(name: str) -> Path | None:
     """Find the carrier's file without importing the carrier."""
     spec = find_spec(_TABLE[name].package)

@@ -17,7 +17,7 @@ from edgetl_runtime.cli import harmless
 if TYPE_CHECKING:
     from edgetl.backbones import BackboneInfo
     from edgetl.run import Run
-    from edgetl_exporters.report import Report
+    from edgetl_exporters.report import Report, VariantRow
 
 
 class ConsoleWatcher(Watcher):
@@ -92,6 +92,7 @@ def render_run(run: "Run", out: Path) -> str:
     n = next(iter(run.figures.values()))["n"]
     return "\n".join(
         [
+            *_render_attempts(run),
             "Steps, judged on the choosing half of validation:",
             table(header, rows),
             f"On the verifying half ({n:,} pictures that nothing was chosen on):",
@@ -100,6 +101,27 @@ def render_run(run: "Run", out: Path) -> str:
             f"Next: edgetl export {quote(str(out))} --out {quote(str(out.with_name(out.name + '-bundle')))}",
         ]
     )
+
+
+def _render_attempts(run: "Run") -> list[str]:
+    """Return the table of attempts where there was more than one."""
+    attempts = run.search.get("attempts", ())
+    if len(attempts) < 2:
+        return []
+    rows = [
+        (
+            str(one["backbone"]),
+            str(one["weights"]),
+            "failed" if one["accuracy"] is None else f"{one['accuracy']:.3f}",
+            f"{one['seconds']:.0f}",
+            str(one["reason"]),
+        )
+        for one in attempts
+    ]
+    return [
+        f"Attempts at accuracy {run.recipe['target_accuracy']:g}; the run is of {run.backbone}:",
+        table(("backbone", "weights", "accuracy", "s", "why"), rows),
+    ]
 
 
 def render_report(report: "Report", out: Path) -> str:
@@ -139,11 +161,26 @@ def render_report(report: "Report", out: Path) -> str:
             table(("rung", "accuracy", "balanced", "drop", "agreement", "loss"), rungs),
             f"Variants on the {report.variants[0].n:,} verifying pictures, percent; contract: {limit}:",
             table(("variant", "accuracy", "95 % interval", "drop", "contract", "p50 ms", "MB"), variants),
+            *(_facts(row) for row in report.variants),
             *(f"Left out: {name}: {reason}" for name, reason in report.left_out.items()),
             parity,
             f"Next: edgetl validate {quote(str(out))} DATA --out receipt.json",
         ]
     )
+
+
+def _facts(row: "VariantRow") -> str:
+    """Return what a variant's line in the table has no room for."""
+    parts = [f"{row.name}: {row.changed} of {row.n:,} answers are not those of the float model"]
+    if row.calibration_error is not None:
+        gap = " → ".join(f"{row.calibration_error[name]:.3f}" for name in ("before", "after"))
+        parts.append(f"calibration error {gap}")
+    if row.rejecting is not None:
+        share = 100 * row.rejecting.answered / row.rejecting.n
+        parts.append(f"answers {share:.1f} % at confidence {row.rejecting.below:.3f} and above")
+    if row.slower_here:
+        parts.append("not faster than float on this machine")
+    return "; ".join(parts)
 
 
 def render_backbones(infos: Sequence["BackboneInfo"]) -> str:

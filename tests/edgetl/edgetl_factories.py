@@ -19,6 +19,7 @@ from edgetl.events import Epoch, Step, Watcher
 from edgetl.features import Activations
 from edgetl.job import Job
 from edgetl.recipe import Recipe
+from edgetl.regularizers import with_regularizers
 from edgetl.roles import halves
 from edgetl_runtime.pictures import Index, Picture
 
@@ -131,7 +132,7 @@ def tiny_job(watcher: Watcher | None = None, seconds: float = 600.0, **changes: 
         backbone=backbone,
         preprocess=backbone.native.preprocess(),
         dataset=dataset,
-        recipe=Recipe(**changes),
+        recipe=with_regularizers(Recipe(**changes), 24, 2),
         choose=choose,
         verify=verify,
         weights=np.ones(2, np.float32),

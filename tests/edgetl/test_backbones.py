@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from edgetl.backbones import Backbone, Native, Stage, create_backbone, imagenet_classifier, list_backbones
+from edgetl.backbones.lite import imagenet_state
 from edgetl_runtime.errors import InputError
 
 TORCHVISION = [
@@ -257,3 +258,10 @@ def test_the_list_tells_what_is_installed() -> None:
     torchvision = {info.name: info for info in list_backbones("torchvision")}
     assert torchvision["torchvision/resnet18"].top1 == 0.69758
     assert len(list_backbones()) > 1000
+
+
+def test_the_imagenet_state_is_that_of_timms_network() -> None:
+    network = timm.create_model("tf_efficientnet_lite0")
+    network.load_state_dict(imagenet_state("efficientnet_lite0"))  # strict: every tensor, by timm's names
+    weight, _ = imagenet_classifier("efficientnet_lite0")
+    assert torch.equal(network.classifier.weight, weight)

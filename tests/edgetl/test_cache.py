@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl import cache
-from edgetl.cache import Store, cache_folder
+from edgetl.cache import Store
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.remembered import cache_folder
 
 SHAPE = (2, 3)
 ROW, KEY = 24, 32  # bytes

@@ -1,5 +1,6 @@
 """Frozen features: what OpenVINO computes is what torch computes, once for each picture and view."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,13 @@ from edgetl_factories import colour_picture, see_numbers, tiny_backbone
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgetl import features
+from edgetl import features, forward
 from edgetl.backbones import Backbone, create_backbone
 from edgetl.cache import Rows
-from edgetl.features import PLAIN, VIEWS, Extractor, FrozenStages, Precision, View, fast_precision
+from edgetl.features import PLAIN, VIEWS, Extractor, View
+from edgetl.forward import Precision, fast_precision, on_openvino
+from edgetl.frozen import FrozenStages
+from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError, PictureError
 from edgetl_runtime.pictures import Picture
 
@@ -39,15 +43,15 @@ COMPILED: dict[tuple[object, ...], Any] = {}
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile the stages of the tiny network once for each choice of boundaries: it takes a second."""
-    compile_queue = features.compile_queue
+    compile_queue = on_openvino.compile_queue
 
-    def remembered(module: FrozenStages, size: int, precision: Precision) -> Any:
+    def remembered(module: FrozenStages, size: int, precision: Precision, device: str) -> Any:
         key = (id(module.stages[0]), module.cuts, size, precision)
         if key not in COMPILED:
-            COMPILED[key] = module, compile_queue(module, size, precision)
+            COMPILED[key] = module, compile_queue(module, size, precision, device)
         return COMPILED[key][1]
 
-    monkeypatch.setattr(features, "compile_queue", remembered)
+    monkeypatch.setattr(on_openvino, "compile_queue", remembered)
 
 
 def pictures(folder: Path, count: int = 5) -> list[Picture]:
@@ -135,7 +139,7 @@ def test_cached_rows_need_neither_the_file_nor_a_compiled_network(
     first = extractor(network)(given, [PLAIN])
     for one in given:
         one.path.unlink()
-    monkeypatch.delattr(features, "compile_queue")
+    monkeypatch.delattr(on_openvino, "compile_queue")
     again = extractor(network)(given, [PLAIN])
     assert np.array_equal(taken(again.features[0]), taken(first.features[0]))
     assert np.array_equal(taken(again.boundaries[1][0]), taken(first.boundaries[1][0]))
@@ -246,6 +250,54 @@ def test_a_boundary_before_all_stages_is_the_normalised_picture(network: Backbon
     assert torch.equal(outputs[2], network.suffix(2)(outputs[1]))
 
 
+HAS_BF16 = "avx512_bf16" in read_environment().flags
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16")
+def test_bf16_gives_the_features_of_f32_to_its_rounding(network: Backbone, tmp_path: Path) -> None:
+    given = pictures(tmp_path)
+    exact = taken(Extractor(network, network.native.preprocess(), (), "f32")(given, [PLAIN]).features[0])
+    fast = taken(Extractor(network, network.native.preprocess(), (), "bf16")(given, [PLAIN]).features[0])
+    errors = np.abs(fast.astype(np.float32) - exact)
+    assert 0 < errors.max() < 0.05 * np.abs(exact).max()  # 8 bits of mantissa, a few layers deep.
+
+
+def test_torch_gives_the_rows_that_openvino_gives(network: Backbone, tmp_path: Path) -> None:
+    given, preprocess = pictures(tmp_path, 19), network.native.preprocess()
+    expected = Extractor(network, preprocess, (1,), "f32", "openvino")(given, VIEWS["hflip"])
+    found = Extractor(network, preprocess, (1,), "f32", "torch-cpu")(given, VIEWS["hflip"])
+    for ours, theirs in zip(found.features, expected.features, strict=True):
+        assert np.allclose(taken(ours), taken(theirs), atol=1e-3)
+    for ours, theirs in zip(found.boundaries[1], expected.boundaries[1], strict=True):
+        assert np.allclose(taken(ours), taken(theirs), atol=2e-3)
+
+
+def test_rows_of_torch_and_of_openvino_are_kept_apart(network: Backbone, empty_cache: Path) -> None:
+    for name in ("openvino", "torch-cpu"):
+        Extractor(network, network.native.preprocess(), (), "f32", name)([], [PLAIN])
+    assert len(list((empty_cache / "activations").iterdir())) == 2
+
+
+def test_torch_in_bf16_rounds_and_agrees(network: Backbone, tmp_path: Path) -> None:
+    given, preprocess = pictures(tmp_path), network.native.preprocess()
+    fast = taken(Extractor(network, preprocess, (), "bf16", "torch-cpu")(given, [PLAIN]).features[0])
+    expected = of_torch(network, given)
+    assert 0 < np.abs(fast - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_old_rows_make_room_for_new_ones(
+    network: Backbone, tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE_GB", "0")
+    given = pictures(tmp_path)
+    told(extractor(network, 1), given)
+    assert told(extractor(network, 1), given) == []  # Nothing else was written meanwhile.
+    kept = extractor(network, 2)(given, [PLAIN])  # The features are shared, the boundary 1 goes.
+    assert taken(kept.features[0]).shape == (5, network.width)
+    after = {json.loads(path.read_text())["after"] for path in empty_cache.glob("activations/*/store.json")}
+    assert after == {2, "features"}
+
+
 @pytest.mark.parametrize(
     ("flags", "precision"),
     [(("avx512f", "avx512_vnni"), "f32"), (("avx512_bf16",), "bf16"), (("amx_bf16",), "bf16"), ((), "f32")],
@@ -253,6 +305,6 @@ def test_a_boundary_before_all_stages_is_the_normalised_picture(network: Backbon
 def test_bf16_is_for_processors_that_have_it(
     flags: tuple[str, ...], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = replace(features.read_environment(), flags=flags)
-    monkeypatch.setattr(features, "read_environment", lambda: machine)
-    assert fast_precision() == precision
+    machine = replace(read_environment(), flags=flags)
+    monkeypatch.setattr(forward, "read_environment", lambda: machine)
+    assert fast_precision("openvino") == precision

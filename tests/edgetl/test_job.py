@@ -90,7 +90,23 @@ def test_the_clock_runs_from_the_beginning() -> None:
 
 def test_steps_are_named_by_what_they_train() -> None:
     job = tiny_job(unfreeze=(1, 2, 4))
-    assert [job.step_name(count) for count in job.steps()] == ["last stage", "last 2 stages", "all stages"]
+    assert [job.step_name(span) for span in job.spans()] == ["last stage", "last 2 stages", "all stages"]
+
+
+def test_random_weights_are_trained_from_scratch_unless_steps_are_listed() -> None:
+    job = tiny_job(weights="none")
+    assert [job.step_name(span) for span in job.spans()] == ["from scratch"]
+    listed = tiny_job(weights="none", unfreeze=(1,))
+    assert [listed.step_name(span) for span in listed.spans()] == ["last stage"]
+
+
+def test_the_job_has_a_number_for_every_regularizer() -> None:
+    """20 pictures for each class is where weights are no longer held at their start."""
+    recipe = prepare(some(), RECIPE, Diary()).recipe
+    assert (recipe.label_smoothing, recipe.l2_sp, recipe.weight_decay, recipe.mixup) == (0.1, 0.0, 0.01, 0.0)
+    named = replace(RECIPE, label_smoothing=0.3, l2_sp=0.5)
+    recipe = prepare(some(), named, Diary()).recipe
+    assert (recipe.label_smoothing, recipe.l2_sp, recipe.weight_decay) == (0.3, 0.5, 0.0)
 
 
 def test_logits_are_scored_under_the_weights_of_the_job() -> None:

@@ -10,8 +10,9 @@ from edgetl.recipe import Recipe, check_keys, read_recipe
 from edgetl_runtime.errors import InputError
 
 FIELDS = [field.name for field in fields(Recipe)]
-WHOLE = ("size", "epochs", "batch_size", "seed")
-DERIVED = ("size", "crop", "unfreeze", "epochs")
+WHOLE = ("size", "epochs", "batch_size", "patience", "seed")
+DERIVED = ("size", "crop", "epochs", "target_accuracy", "candidates")
+AUTO = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "l2_sp")
 # What a TOML file or a caller may give for any field, and no field takes.
 NONSENSE = [True, "seven", (0.5,), [1], {"a": 1}, b"x", float("nan"), float("inf"), -1, 10**400]
 EDGES = [
@@ -23,6 +24,11 @@ EDGES = [
     ("decay", 1.0, 100.0),
     ("weight_decay", 0.0, 1.0),
     ("label_smoothing", 0.0, 0.9),
+    ("mixup", 0.0, 10.0),
+    ("l2_sp", 0.0, 10.0),
+    ("dropout", 0.0, 0.9),
+    ("patience", 0, 1000),
+    ("target_accuracy", 0.0, 1.0),
     ("warmup", 0.0, 0.9),
     ("ema", 0.0, 0.99999),
     ("time_budget_s", 1.0, 1e7),
@@ -91,7 +97,9 @@ def test_a_range_is_written_out() -> None:
 
 @pytest.mark.parametrize("steps", [(2, 2), (3, 1), (0,), (0, 1), (-1,), (1.0,), (True,), 2, "2,3", ((1,),)])
 def test_steps_that_do_not_rise_from_one_are_refused(steps: Any) -> None:
-    with pytest.raises(InputError, match=r"^Recipe\.unfreeze must be rising whole numbers from 1, such as"):
+    with pytest.raises(
+        InputError, match=r"^Recipe\.unfreeze must be one of .* or rising whole numbers from 1"
+    ):
         Recipe(unfreeze=steps)
 
 
@@ -107,29 +115,56 @@ def test_unknown_keys_are_refused_and_the_known_ones_listed() -> None:
 
 def test_a_file_gives_every_field(tmp_path: Path) -> None:
     given = Recipe(
-        "timm/resnet18",
-        "none",
-        96,
-        0.9,
-        "flips",
-        (1, 3),
-        4,
-        16,
-        1e-3,
-        2.0,
-        0.1,
-        0.0,
-        0.2,
-        0.5,
-        "none",
-        60.0,
-        7,
+        backbone="timm/resnet18",
+        weights='my "own"\\weights\tand ü.pt',
+        size=96,
+        crop=0.9,
+        views="flips",
+        augment="trivial",
+        unfreeze=(1, 3),
+        epochs=4,
+        batch_size=16,
+        learning_rate=1e-3,
+        decay=2.0,
+        weight_decay=0.1,
+        label_smoothing=0.0,
+        mixup=0.3,
+        l2_sp=0.2,
+        dropout=0.4,
+        warmup=0.2,
+        ema=0.5,
+        patience=7,
+        precision="bf16",
+        class_weights="none",
+        target_accuracy=0.9,
+        candidates=("a", "b"),
+        time_budget_s=60.0,
+        seed=7,
     )
-    lines = []
-    for name, value in given.to_json().items():
-        lines.append(f"{name} = {list(value) if isinstance(value, tuple) else repr(value)}")
-    assert Recipe(**read_recipe(write(tmp_path / "r.toml", "\n".join(lines)))) == given
+    assert Recipe(**read_recipe(write(tmp_path / "r.toml", given.to_toml()))) == given
     assert all(getattr(given, name) != getattr(Recipe(), name) for name in FIELDS)
+
+
+@pytest.mark.parametrize("unfreeze", ["output", "input", "middle", "auto", ()])
+def test_what_is_left_open_survives_the_file(unfreeze: Any, tmp_path: Path) -> None:
+    given = Recipe(unfreeze=unfreeze, target_accuracy=0.5)
+    assert Recipe(**read_recipe(write(tmp_path / "r.toml", given.to_toml()))) == given
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_auto_is_a_word_where_something_can_be_chosen_for_us(name: str) -> None:
+    words = (*AUTO, "augment", "unfreeze", "precision", "class_weights", "backbone", "weights")
+    if name in words:
+        assert getattr(recipe(name, "auto"), name) == "auto"
+    else:
+        with pytest.raises(InputError, match=rf"^Recipe\.{name} must be "):
+            recipe(name, "auto")
+
+
+def test_candidates_are_names() -> None:
+    assert Recipe(candidates=()).candidates == ()
+    with pytest.raises(InputError, match=r"^Recipe\.candidates must be names of backbones, got \(1,\)\.$"):
+        Recipe(candidates=(1,))
 
 
 @pytest.mark.parametrize(

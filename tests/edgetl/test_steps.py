@@ -10,11 +10,13 @@ import torch
 from edgetl_factories import Diary, tiny_activations, tiny_job
 from torch import Tensor
 
-from edgetl import steps
+from edgetl import schedule
 from edgetl.events import Epoch
 from edgetl.head import C_GRID
 from edgetl.job import Job
-from edgetl.steps import Best, derive_epochs, keep_plan, make_plan, solve, tail_from, take_step
+from edgetl.schedule import derive_epochs, keep_plan, make_plan
+from edgetl.stages import Span
+from edgetl.steps import Best, solve, take_step
 
 
 class Killed(Exception):
@@ -32,7 +34,7 @@ class Mortal(Diary):
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an epoch take 100 s by the clock of the plan."""
-    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 100.0)
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 100.0)
 
 
 def begin(job: Job) -> Best:
@@ -40,8 +42,12 @@ def begin(job: Job) -> Best:
 
 
 def weights(job: Job, best: Best) -> dict[str, Tensor]:
-    state = tail_from(job.backbone, 0, best.head).state_dict()
+    state = best.tail_at(job.backbone, 0).state_dict()
     return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def last(count: int) -> Span:
+    return Span(4 - count, 4)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -54,7 +60,7 @@ def test_the_head_is_solved_on_the_features_of_every_view() -> None:
     best, record = solve(job, activations)
     assert (record.name, record.parameters, record.kept, record.epochs) == ("head", 8 * 2 + 2, True, ())
     assert record.reason in [f"solved with C = {c:g}" for c in C_GRID]
-    assert (best.score.loss, best.trained) == (record.validation_loss, 0)
+    assert (best.score.loss, best.cut) == (record.validation_loss, 4)
     assert best.score.accuracy > 0.8
     noise = activations["train"].features[0]
     twice = replace(activations["train"], features=(noise, replace(noise, order=noise.order[::-1].copy())))
@@ -90,15 +96,15 @@ def test_a_step_that_does_not_fit_the_disk_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 24 pictures of 3 × 32 × 32 numbers of two bytes: 147,456 before the first stage.
-    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 147_455)
+    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 147_455)
     diary = Diary()
     job = tiny_job(diary, unfreeze=(1, 4))
     assert make_plan(job, tmp_path).cuts(job) == [3]
     assert diary.notes == ["Left out: all stages; its activations would take 0 GiB."]
     both = tiny_job(unfreeze=(1, 4), views="hflip")
-    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 2 * 147_456)
+    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 2 * 147_456)
     assert make_plan(both, tmp_path).cuts(both) == [0, 3]
-    monkeypatch.setattr(steps, "_MOST_CACHE_BYTES", 2 * 147_456 - 1)
+    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 2 * 147_456 - 1)
     assert make_plan(both, tmp_path).cuts(both) == [3]
 
 
@@ -107,7 +113,7 @@ def test_a_kept_plan_holds_whatever_the_clock_says_after_an_interruption(
 ) -> None:
     job = tiny_job(unfreeze=(1, 2))
     keep_plan(make_plan(job, tmp_path), tmp_path)
-    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 1e9)
     assert make_plan(tiny_job(unfreeze=(1, 2)), tmp_path).cuts(job) == [2, 3]
     for other in ({"seed": 1}, {"time_budget_s": 599.0}):  # Another training is planned anew.
         assert make_plan(tiny_job(unfreeze=(1, 2), **other), tmp_path).cuts(job) == []
@@ -130,9 +136,12 @@ def test_a_step_gets_the_epochs_that_fit(
     seconds: float, asked: int | None, epochs: int, tmp_path: Path
 ) -> None:
     diary = Diary()
-    job = tiny_job(diary, seconds=seconds, unfreeze=(1,), epochs=asked)
-    step = take_step(job, tiny_activations(job), begin(job), 1, tmp_path)
-    assert step is not None
+    job = tiny_job(diary, seconds=seconds, unfreeze=(1,), epochs=asked, patience=0)
+    taken = take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert taken is not None
+    step = taken[1]
+    assert step.tuned is not None
+    assert step.tuned.planned == (epochs, asked or 20)
     assert len(step.epochs) == len(diary.epochs) == epochs
     shortened = [f"Shortened to the time budget: {epochs} epochs of {asked}."]
     assert diary.notes == (shortened if epochs < (asked or 0) else [])
@@ -145,7 +154,7 @@ def test_a_step_for_which_no_time_is_left_is_left_out(
 ) -> None:
     diary = Diary()
     job = tiny_job(diary, seconds=seconds, unfreeze=(1,), epochs=asked)
-    assert take_step(job, tiny_activations(job), begin(job), 1, tmp_path) is None
+    assert take_step(job, tiny_activations(job), begin(job), last(1), tmp_path) is None
     assert diary.notes == ["Left out: last stage; the time budget is used up."]
     assert list(tmp_path.iterdir()) == []  # With more time, the same call takes it.
 
@@ -160,12 +169,13 @@ def test_a_step_that_helps_is_adopted_by_backbone_and_head(tmp_path: Path) -> No
     activations = tiny_activations(job)
     best, solved = solve(job, activations)
     before = weights(job, best)
-    step = take_step(job, activations, best, 2, tmp_path)
-    assert step is not None
+    taken = take_step(job, activations, best, last(2), tmp_path)
+    assert taken is not None
+    best, step = taken
     assert (step.name, step.kept) == ("last 2 stages", True)
     assert step.validation_loss < solved.validation_loss
     assert step.parameters == 456 + 600 + 18
-    assert (best.trained, best.score.loss) == (2, step.validation_loss)
+    assert (best.cut, best.score.loss) == (2, step.validation_loss)
     changed = {
         name.split(".")[0] for name, t in weights(job, best).items() if not torch.equal(t, before[name])
     }
@@ -176,23 +186,23 @@ def test_a_step_that_does_not_help_leaves_everything_as_it_was(tmp_path: Path) -
     job = tiny_job(epochs=2, learning_rate=5.0)
     activations = tiny_activations(job)
     best = begin(job)
-    before, score = weights(job, best), best.score
-    step = take_step(job, activations, best, 2, tmp_path)
-    assert step is not None
-    assert not step.kept
-    assert same(weights(job, best), before)
-    assert (best.trained, best.score) == (0, score)
+    taken = take_step(job, activations, best, last(2), tmp_path)
+    assert taken is not None
+    assert taken[0] is best
+    assert not taken[1].kept
 
 
 def test_the_next_step_goes_on_from_the_best(tmp_path: Path) -> None:
     job = tiny_job(epochs=4, learning_rate=0.05)
     activations = tiny_activations(job)
     best = begin(job)
-    take_step(job, activations, best, 1, tmp_path)
-    tuned = weights(job, best)
+    first = take_step(job, activations, best, last(1), tmp_path)
+    assert first is not None
+    tuned = weights(job, first[0])
     slowly = replace(job, recipe=replace(job.recipe, learning_rate=1e-7))
-    take_step(slowly, activations, best, 3, tmp_path)
-    assert all(torch.allclose(t, tuned[name], atol=1e-5) for name, t in weights(job, best).items())
+    second = take_step(slowly, activations, first[0], last(3), tmp_path)
+    assert second is not None
+    assert all(torch.allclose(t, tuned[name], atol=1e-5) for name, t in weights(job, second[0]).items())
 
 
 def test_a_killed_step_goes_on_with_the_epochs_that_were_settled(
@@ -204,14 +214,13 @@ def test_a_killed_step_goes_on_with_the_epochs_that_were_settled(
         if diary is resumed:
             with pytest.raises(Killed):
                 job = tiny_job(Mortal(), epochs=3)
-                take_step(job, tiny_activations(job), begin(job), 2, folder)
-            assert json.loads((folder / "step-2.json").read_text())["epochs"] == 3
-            monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1e9)
+                take_step(job, tiny_activations(job), begin(job), last(2), folder)
+            assert json.loads((folder / "step-2-4.json").read_text())["epochs"] == 3
+            monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 1e9)
         job = tiny_job(diary, epochs=3)
-        best = begin(job)
-        step = take_step(job, tiny_activations(job), best, 2, folder)
-        assert step is not None
-        runs[folder.name] = weights(job, best), step.validation_loss, step.kept
+        taken = take_step(job, tiny_activations(job), begin(job), last(2), folder)
+        assert taken is not None
+        runs[folder.name] = weights(job, taken[0]), taken[1].validation_loss, taken[1].kept
     assert whole.epochs == [("last 2 stages", n) for n in (1, 2, 3)]
     assert resumed.epochs == whole.epochs[1:]
     assert runs["killed"][1:] == runs["whole"][1:]
@@ -222,10 +231,10 @@ def test_a_killed_step_goes_on_with_the_epochs_that_were_settled(
 def test_a_changed_recipe_begins_its_step_anew(change: dict[str, float], tmp_path: Path) -> None:
     job = tiny_job(Mortal(), epochs=2)
     with pytest.raises(Killed):
-        take_step(job, tiny_activations(job), begin(job), 1, tmp_path)
+        take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
     diary = Diary()
     other = tiny_job(diary, epochs=2, **change)
-    take_step(other, tiny_activations(other), begin(other), 1, tmp_path)
+    take_step(other, tiny_activations(other), begin(other), last(1), tmp_path)
     assert [number for _, number in diary.epochs] == [1, 2]
 
 
@@ -235,5 +244,117 @@ def test_logits_of_the_joined_tail_are_those_of_backbone_and_head() -> None:
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         expected = best.head(job.backbone.trunk()(images))
-        found = tail_from(job.backbone, 2, best.head)(job.backbone.prefix(2)(images))
+        found = best.tail_at(job.backbone, 2)(job.backbone.prefix(2)(images))
     assert np.array_equal(found.numpy(), expected.numpy())
+
+
+def test_random_weights_get_more_epochs() -> None:
+    assert [derive_epochs(pictures, from_scratch=True) for pictures in (100, 4_000, 100_000)] == [60, 16, 3]
+
+
+def test_first_stages_are_trained_alone_from_the_pixels(tmp_path: Path) -> None:
+    job = tiny_job(epochs=6, learning_rate=0.05, unfreeze="input")
+    activations = tiny_activations(job)
+    best = begin(job)
+    before = weights(job, best)
+    taken = take_step(job, activations, best, Span(0, 1), tmp_path)
+    assert taken is not None
+    best, step = taken
+    assert (step.name, step.kept, best.cut) == ("first stage", True, 0)
+    changed = {n.split(".")[0] for n, t in weights(job, best).items() if not torch.equal(t, before[n])}
+    assert changed == {"stage0", "head"}
+    assert step.parameters == 3 * 4 * 9 + 4 + 8 + 18
+
+
+def test_a_span_behind_one_that_was_trained_sees_what_that_one_gives(tmp_path: Path) -> None:
+    """The cache holds what the untrained stages gave, so the tail begins where the first trained one does."""
+    job = tiny_job(epochs=6, learning_rate=0.05, unfreeze="input")
+    activations = tiny_activations(job)
+    first = take_step(job, activations, begin(job), Span(0, 1), tmp_path)
+    assert first is not None
+    before = weights(job, first[0])
+    second = take_step(job, activations, first[0], Span(3, 4), tmp_path)
+    assert second is not None
+    assert (second[1].kept, second[0].cut) == (True, 0)
+    changed = {n.split(".")[0] for n, t in weights(job, second[0]).items() if not torch.equal(t, before[n])}
+    assert changed == {"stage3", "head"}
+
+
+def test_a_step_says_how_it_was_tuned(tmp_path: Path) -> None:
+    job = tiny_job(epochs=6, learning_rate=0.05)
+    taken = take_step(job, tiny_activations(job), begin(job), last(2), tmp_path)
+    assert taken is not None
+    tuned = taken[1].tuned
+    assert tuned is not None
+    assert (tuned.learning_rate, tuned.race, tuned.bf16, tuned.planned) == (0.05, (), False, (6, 6))
+    assert tuned.share in (0.25, 0.5, 0.75, 1.0)
+    assert tuned.gap["n"] == len(job.choose)
+    assert tuned.gap["low"] <= tuned.gap["train"] - tuned.gap["validation"] <= tuned.gap["high"]
+
+
+def test_rates_race_when_the_recipe_leaves_them_open_and_the_winner_is_kept_for_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diary = Diary()
+    job = tiny_job(Mortal(), epochs=40, learning_rate="auto")
+    with pytest.raises(Killed):
+        take_step(job, tiny_activations(job), begin(job), last(2), tmp_path)
+    kept = json.loads((tmp_path / "step-2-4.json").read_text())
+    assert len(kept["race"]) == 3
+    assert kept["learning_rate"] in [one["rate"] for one in kept["race"]]
+    monkeypatch.setattr(schedule, "race", None)  # It is not run again.
+    job = tiny_job(diary, epochs=40, learning_rate="auto")
+    taken = take_step(job, tiny_activations(job), begin(job), last(2), tmp_path)
+    assert taken is not None
+    tuned = taken[1].tuned
+    assert tuned is not None
+    assert (tuned.learning_rate, len(tuned.race)) == (kept["learning_rate"], 3)
+    assert diary.epochs[0] == ("last 2 stages", 2)
+
+
+def test_a_step_too_short_for_a_race_takes_the_prior_and_says_so(tmp_path: Path) -> None:
+    diary = Diary()
+    job = tiny_job(diary, epochs=3, learning_rate="auto")
+    taken = take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert taken is not None
+    assert taken[1].tuned is not None
+    assert taken[1].tuned.learning_rate == pytest.approx(5e-4)
+    assert diary.notes[0] == "learning rate 0.0005: the step is too short for a race"
+
+
+def test_a_rate_that_explodes_stops_its_step_and_leaves_the_best(tmp_path: Path) -> None:
+    diary = Diary()
+    job = tiny_job(diary, epochs=3, learning_rate=10.0, decay=1.0)
+    activations = tiny_activations(job)
+    activations["train"].boundaries[2][0].array[5] = np.nan
+    best = begin(job)
+    taken = take_step(job, activations, best, last(2), tmp_path)
+    assert taken is not None
+    assert taken[0] is best
+    step = taken[1]
+    assert (step.kept, step.epochs, step.validation_loss) == (False, (), best.score.loss)
+    assert step.reason.startswith("The loss is nan in epoch 1, batch ")
+    assert step.reason.endswith(" of 3. Lower --learning-rate (it is 10).")
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.3, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kept_step_is_never_worse_on_validation_and_statistics_never_move(
+    rate: float, seed: int, tmp_path: Path
+) -> None:
+    job = tiny_job(epochs=3, learning_rate=rate, seed=seed, dropout=0.2)
+    activations = tiny_activations(job)
+    best = begin(job)
+    before = weights(job, best)
+    for count in (1, 2, 4):
+        taken = take_step(job, activations, best, last(count), tmp_path)
+        assert taken is not None
+        after, step = taken
+        if step.kept:
+            assert after.score.loss < best.score.loss
+        else:
+            assert after is best
+        best = after
+    buffers = {name for name, _ in best.tail_at(job.backbone, 0).named_buffers()}
+    assert len(buffers) == 12
+    assert all(torch.equal(weights(job, best)[name], before[name]) for name in buffers)

@@ -1,6 +1,7 @@
 """A training from end to end, on squares of three colours: what it leaves, and what interrupts it."""
 
 import csv
+import errno
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 import torch
 from edgetl_factories import Diary, colour_csv, colour_folder
 
-from edgetl import steps
+import edgetl
+from edgetl import schedule, steps
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.events import Epoch, Step
 from edgetl.job import prepare
-from edgetl.recipe import Recipe
+from edgetl.recipe import Recipe, read_recipe
 from edgetl.run import MODEL, PREDICTIONS, SPLITS, Run, read_head, read_module, read_run
 from edgetl.scoring import Comparison
 from edgetl.task import TASKS
@@ -36,7 +38,17 @@ RECIPE = Recipe(
     learning_rate=0.003,
     ema=0.5,
 )
-FILES = {"model.safetensors", "run.json", "dataset.csv", "predictions.csv", "learning_curve.svg"}
+FILES = {
+    "model.safetensors",
+    "run.json",
+    "recipe.toml",
+    "dataset.csv",
+    "predictions.csv",
+    "metrics.csv",
+    "learning_curve.svg",
+    "confusion.svg",
+    "tensorboard",
+}
 
 
 class Killed(Exception):
@@ -74,7 +86,7 @@ def keep_all(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract all features in f32: one compilation instead of two."""
-    monkeypatch.setattr("edgetl.training.fast_precision", lambda: "f32")
+    monkeypatch.setattr("edgetl.attempt.fast_precision", lambda: "f32")
 
 
 @pytest.fixture
@@ -90,7 +102,7 @@ def finished(
     out, diary = tmp_path_factory.mktemp("finished") / "run", Diary()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETL_CACHE", str(shared_cache))
-        patch.setattr("edgetl.training.fast_precision", lambda: "f32")
+        patch.setattr("edgetl.attempt.fast_precision", lambda: "f32")
         keep_all(patch)
         return out, train(dataset, RECIPE, out, diary), diary
 
@@ -113,7 +125,8 @@ def test_the_run_says_what_was_trained_on_what(finished: tuple[Path, Run, Diary]
     _, run, _ = finished
     assert (run.name, run.task, run.classes) == ("run", "single_label", ("blue", "green", "red"))
     assert (run.backbone, run.preprocess.size, run.interrupted) == (RECIPE.backbone, 32, False)
-    assert run.recipe == RECIPE.to_json()
+    chosen = {"augment": "none", "label_smoothing": 0.0, "mixup": 0.0, "l2_sp": 0.1, "weight_decay": 0.0}
+    assert run.recipe == RECIPE.to_json() | chosen
     sizes = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
     assert sum(sizes.values()) == 60
     assert run.dataset == {
@@ -199,7 +212,7 @@ def test_a_killed_training_leaves_no_run_and_goes_on_to_the_same_bits(
     run = train(dataset, RECIPE, out, diary)
     assert diary.epochs == whole[whole.index(at) + 1 :]
     assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
-    assert replace(run, steps=()) == replace(finished[1], steps=())
+    assert replace(run, steps=(), search={}) == replace(finished[1], steps=(), search={})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -220,12 +233,86 @@ def test_ctrl_c_writes_the_best_so_far(
     assert run.interrupted
     assert read_run(tmp_path / "run").interrupted
     assert [step["name"] for step in run.steps] == ["head"]
-    assert diary.notes == ["Interrupted: the best so far is kept."]
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert diary.notes == ["Interrupted: the best so far is kept, and the same command goes on."]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "run"]
     assert (tmp_path / "run" / MODEL).read_bytes() != (finished[0] / MODEL).read_bytes()
     head_alone = train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "head")
     assert (tmp_path / "run" / MODEL).read_bytes() == (tmp_path / "head" / MODEL).read_bytes()
     assert run.figures == head_alone.figures
+
+
+@pytest.mark.usefixtures("generous")
+def test_the_same_call_goes_on_after_ctrl_c_to_the_same_bits(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    out, diary = tmp_path / "run", Diary()
+    first = train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, ("last 4 stages", 1)))
+    assert first.interrupted
+    second = train(dataset, RECIPE, out, diary)
+    assert not second.interrupted
+    assert diary.epochs == [("last 4 stages", 2)]
+    assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with pytest.raises(InputError, match=r"exists already\."):
+        train(dataset, RECIPE, out)
+
+
+@pytest.mark.usefixtures("generous")
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third checkpoint meets the full disk, as the kernel reports it."""
+    out, diary, left = tmp_path / "run", Diary(), iter([True, True, False])
+    write = Path.write_bytes
+
+    def filling(self: Path, data: bytes) -> int:
+        if "safetensors" in self.name and not next(left):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", filling)
+        with pytest.raises(InputError, match=r"^No space left on the disk of .*\. Free some"):
+            train(dataset, RECIPE, out)
+    train(dataset, RECIPE, out, diary)
+    assert diary.epochs == [("last 4 stages", 1), ("last 4 stages", 2)]
+    assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+
+
+@pytest.mark.usefixtures("generous")
+def test_the_recipe_of_a_run_repeats_it(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    again = Recipe(**read_recipe(finished[0] / "recipe.toml"))
+    train(dataset, again, tmp_path / "run")
+    assert (tmp_path / "run" / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+
+
+def test_the_history_is_there_for_other_tools(finished: tuple[Path, Run, Diary]) -> None:
+    out, run, _ = finished
+    lines = rows(out / "metrics.csv")
+    assert [(line["step"], line["number"]) for line in lines] == [
+        (name, number) for name in ("last 2 stages", "last 4 stages") for number in "12"
+    ]
+    told = [epoch["validation_loss"] for step in run.steps for epoch in step["epochs"]]
+    assert [float(line["validation_loss"]) for line in lines] == told
+    assert {line["learning_rate"] for line in lines} == {"0.003"}
+    folders = {path.name for path in (out / "tensorboard").iterdir()}
+    assert folders == {"head", "last-2-stages", "last-4-stages"}
+
+
+@pytest.mark.usefixtures("generous")
+def test_python_and_the_command_line_use_the_same_words(
+    finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = {name: value for name, value in RECIPE.to_json().items() if value is not None}
+    run = edgetl.finetune(dataset.root, tmp_path / "run", **settings)
+    assert run.figures == finished[1].figures
+    assert (tmp_path / "run" / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+    with pytest.raises(
+        InputError, match=r"^edgetl\.finetune has unknown keys \['lr'\]; a recipe has backbone"
+    ):
+        edgetl.finetune(dataset.root, tmp_path / "other", lr=1)
 
 
 @pytest.mark.usefixtures("generous")
@@ -291,7 +378,7 @@ def test_folders_above_the_run_are_made(dataset: Dataset, tmp_path: Path) -> Non
 def test_a_time_budget_that_is_too_small_leaves_the_head_and_a_note(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: 1000.0)
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 1000.0)
     diary = Diary()
     run = train(dataset, RECIPE, tmp_path / "run", diary)
     assert [step["name"] for step in run.steps] == ["head"]
@@ -306,7 +393,7 @@ def test_a_budget_that_is_used_up_ends_the_steps(
 ) -> None:
     """The plan still saw time; the features took it."""
     seconds = iter([0.1, 0.1, 1e6])
-    monkeypatch.setattr(steps, "seconds_per_epoch", lambda *given: next(seconds))
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: next(seconds))
     diary = Diary()
     train(dataset, RECIPE, tmp_path / "run", diary)
     assert diary.notes == ["Left out: last 2 stages; the time budget is used up."]
@@ -379,3 +466,74 @@ def test_the_record_names_where_the_pictures_were(dataset: Dataset, tmp_path: Pa
         train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "run", source=Path("/a/list.csv")).dataset
     )
     assert facts["path"] == "/a/list.csv"
+
+
+def test_a_target_that_the_head_reaches_ends_the_training_there(dataset: Dataset, tmp_path: Path) -> None:
+    diary = Diary()
+    run = train(dataset, replace(RECIPE, target_accuracy=0.2), tmp_path / "run", diary)
+    assert [step["name"] for step in run.steps] == ["head"]
+    assert [one["backbone"] for one in run.search["attempts"]] == [RECIPE.backbone]
+    assert diary.notes[0].startswith("Target reached: accuracy ")
+
+
+def test_a_target_that_is_missed_goes_on_with_other_backbones(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model is ever sure enough here, and one backbone is not to be had."""
+    monkeypatch.setattr("edgetl.attempt.reached", lambda accuracy, target: False)
+    monkeypatch.setattr("edgetl.pursuit.reached", lambda accuracy, target: False)
+    diary = Diary()
+    recipe = replace(RECIPE, unfreeze=(), target_accuracy=1.0, candidates=("nowhere", "efficientnet_lite0"))
+    run = train(dataset, recipe, tmp_path / "run", diary)
+    attempts = run.search["attempts"]
+    names = [RECIPE.backbone, "nowhere", "efficientnet_lite0"]
+    assert [one["backbone"] for one in attempts] == names
+    assert "No backbone is called 'nowhere'" in attempts[1]["failed"]
+    tried = [one for one in attempts if not one["failed"]]
+    assert run.backbone in {one["backbone"] for one in tried}
+    best = min(tried, key=lambda one: one["validation_loss"])
+    assert (run.backbone, run.steps[-1]["accuracy"]) == (best["backbone"], best["accuracy"])
+    assert diary.notes[-1].startswith("Target not reached: accuracy ")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.usefixtures("generous")
+def test_random_weights_are_trained_from_scratch_and_their_statistics_move(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    run = train(dataset, replace(RECIPE, unfreeze="output"), tmp_path / "run")
+    assert [step["name"] for step in run.steps] == ["head", "from scratch"]
+    fresh = prepare(dataset, RECIPE, Diary()).backbone.trunk().state_dict()
+    found = read_module(tmp_path / "run")[0].state_dict()
+    still = [name for name, tensor in fresh.items() if torch.equal(tensor, found[name])]
+    assert [name for name in still if not name.endswith("num_batches_tracked")] == []
+
+
+@pytest.mark.usefixtures("generous")
+def test_the_side_that_was_measured_is_recorded_and_in_the_recipe(dataset: Dataset, tmp_path: Path) -> None:
+    from edgetl import job as jobs
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(jobs.Job, "from_scratch", property(lambda self: False))
+    try:
+        run = train(dataset, replace(RECIPE, unfreeze="auto"), tmp_path / "run")
+    finally:
+        patch.undo()
+    assert [probe["block"] for probe in run.search["probes"]] == ["input", "middle", "output"]
+    assert run.recipe["unfreeze"] in ("input", "middle", "output")
+    assert len(run.steps) >= 3
+    assert read_recipe(tmp_path / "run" / "recipe.toml")["unfreeze"] == run.recipe["unfreeze"]
+
+
+def test_advice_is_written_beside_what_came_of_it(dataset: Dataset, tmp_path: Path) -> None:
+    train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "run", advice={"plan": "head"})
+    assert read_run(tmp_path / "run").search["advice"] == {"plan": "head"}
+
+
+def test_a_recipe_that_time_cut_short_says_so(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 1000.0)
+    train(dataset, RECIPE, tmp_path / "run")
+    text = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert "# Not repeated by these alone: last 2 stages was left out; 2 epochs take 2000 s" in text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from edgetl_factories import colour_csv, colour_folder
 
-from edgetl import training
+from edgetl import attempt, training
 from edgetl.cli import main
 from edgetl.cli.console import ConsoleWatcher
 from edgetl.events import Epoch
@@ -20,7 +20,7 @@ from edgetl.run import FACTS, SPLITS, read_run
 from edgetl_runtime import __version__
 from edgetl_runtime.pictures import index
 
-OWN = ("train", "export", "demo", "doctor", "backbones")
+OWN = ("train", "export", "report", "demo", "doctor", "backbones")
 FORWARDED = ("predict", "validate", "check", "info")
 TINY = ["--backbone", "timm/test_efficientnet", "--weights", "none", "--size", "32", "--crop", "1"]
 QUICK = [*TINY, "--views", "none", "--unfreeze", "0"]
@@ -29,7 +29,7 @@ QUICK = [*TINY, "--views", "none", "--unfreeze", "0"]
 @pytest.fixture(autouse=True)
 def one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract all features in f32: one compilation instead of two."""
-    monkeypatch.setattr(training, "fast_precision", lambda: "f32")
+    monkeypatch.setattr(attempt, "fast_precision", lambda: "f32")
 
 
 def bad(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 2) -> str:
@@ -105,10 +105,13 @@ def test_wrong_usage_is_one_line_and_exits_with_2(
         (["--size", "7"], "Recipe.size must be a whole number in [32, 1024], got 7."),
         (["--crop", "nan"], "Recipe.crop must be a number in [0.1, 1], got nan."),
         (["--views", "all"], "Recipe.views must be one of ('none', 'hflip', 'flips'), got 'all'."),
-        (["--unfreeze", "two"], "--unfreeze must be whole numbers such as 2,3,9, got 'two'."),
-        (["--unfreeze", "3,2"], "Recipe.unfreeze must be rising whole numbers from 1"),
+        (["--unfreeze", "two"], "or whole numbers such as 2,3,9, got 'two'."),
+        (["--unfreeze", "3,2"], "or rising whole numbers from 1, such as (1, 2, 4), got (3, 2)."),
         (["--epochs", "0"], "Recipe.epochs must be a whole number in [1, 1000], got 0."),
-        (["--learning-rate", "0"], "Recipe.learning_rate must be a number in [1e-07, 10], got 0.0."),
+        (
+            ["--learning-rate", "0"],
+            'Recipe.learning_rate must be a number in [1e-07, 10] or "auto", got 0.0.',
+        ),
         (["--class-weights", "some"], "Recipe.class_weights must be one of"),
         (["--time-budget", "0.5"], "Recipe.time_budget_s must be a number in [1, 10000000], got 0.5."),
         (["--seed", "-1"], "Recipe.seed must be a whole number in [0, 2147483647], got -1."),
@@ -219,7 +222,7 @@ def test_ctrl_c_in_a_step_leaves_the_best_so_far_and_exits_with_130(
     assert main(["train", str(data), "--out", str(out), *flags]) == 130
     output = capsys.readouterr()
     assert "Interrupted: this is the best so far.\n" in output.out
-    assert "Interrupted: the best so far is kept.\n" in output.err
+    assert "Interrupted: the best so far is kept, and the same command goes on.\n" in output.err
     with (out / SPLITS).open(encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 61
 
@@ -273,6 +276,11 @@ def test_a_recipe_file_and_flags_reach_the_training(
         "crop": 1.0,
         "views": "none",
         "unfreeze": [],
+        "augment": "none",
+        "l2_sp": 0.1,
+        "label_smoothing": 0.0,
+        "mixup": 0.0,
+        "weight_decay": 0.0,
     }
     assert recipe == json.loads(json.dumps(Recipe().to_json())) | named
 

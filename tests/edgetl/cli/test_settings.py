@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.cli.settings import check_source, parse_steps, resolve_recipe
+from edgetl.cli.settings import check_source, parse_unfreeze, resolve_recipe
 from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
 
@@ -31,15 +31,26 @@ def test_steps_may_come_as_a_flag_or_as_a_list(tmp_path: Path) -> None:
     assert resolve_recipe(path, {"unfreeze": "0"}).unfreeze == ()
 
 
-@pytest.mark.parametrize(("text", "steps"), [("2,3,9", (2, 3, 9)), (" 4 ", (4,)), ("0", ())])
+@pytest.mark.parametrize(
+    ("text", "steps"), [("2,3,9", (2, 3, 9)), (" 4 ", (4,)), ("0", ()), ("auto", "auto")]
+)
 def test_a_flag_lists_steps(text: str, steps: tuple[int, ...]) -> None:
-    assert parse_steps(text) == steps
+    assert parse_unfreeze(text) == steps
 
 
 @pytest.mark.parametrize("text", ["", "2,", "two", "1.5"])
 def test_a_flag_that_lists_no_numbers_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--unfreeze must be whole numbers such as 2,3,9"):
-        parse_steps(text)
+    with pytest.raises(
+        InputError, match=r"--unfreeze must be one of output, .* or whole numbers such as 2,3,9"
+    ):
+        parse_unfreeze(text)
+
+
+def test_a_number_or_the_word_auto_may_come_as_a_flag() -> None:
+    found = resolve_recipe(None, {"learning_rate": "0.001", "mixup": "auto", "candidates": "a, b"})
+    assert (found.learning_rate, found.mixup, found.candidates) == (0.001, "auto", ("a", "b"))
+    with pytest.raises(InputError, match=r"^--l2-sp must be auto or a number such as 0\.001, got 'much'\.$"):
+        resolve_recipe(None, {"l2_sp": "much"})
 
 
 def test_a_source_is_one_of_three_or_all() -> None:

@@ -14,21 +14,12 @@ from torch import Tensor, nn
 
 from edgetl.checkpoint import Slot
 from edgetl.events import Epoch
-from edgetl.finetune import (
-    Result,
-    StepData,
-    evaluate,
-    finetune,
-    learning_rate_factor,
-    parameter_groups,
-    run_tail,
-    seconds_per_epoch,
-)
-from edgetl.recipe import Recipe
-from edgetl_runtime.errors import InputError
+from edgetl.loop import Result, finetune, out_of_patience
+from edgetl.tail import Diverged, StepData, choosing_score, evaluate, freeze, run_tail, seconds_per_epoch
+from edgetl.tuner import Tuning, learning_rate_factor, parameter_groups
 
 CUT, SHAPE = 2, (6, 8, 8)
-RECIPE = Recipe(batch_size=8, learning_rate=0.02, ema=0.8, label_smoothing=0.0)
+TUNING = Tuning(batch_size=8, learning_rate=0.02, ema=0.8)
 
 
 class Killed(Exception):
@@ -78,12 +69,12 @@ def step_data(n: int = 40, views: int = 2) -> StepData:
 
 
 def take(
-    tmp_path: Path, epochs: int = 3, *, recipe: Recipe = RECIPE, data: StepData | None = None, killed: int = 0
+    tmp_path: Path, epochs: int = 3, *, tuning: Tuning = TUNING, data: StepData | None = None, killed: int = 0
 ) -> Result:
     """Fine-tune with a slot of this folder; `killed` names the epoch after which the process dies."""
     on_epoch = KillAfter(killed) if killed else ignore
     slot = Slot(tmp_path, "step-2")
-    return finetune(tail(), data or step_data(), recipe, epochs, slot=slot, key="mine", on_epoch=on_epoch)
+    return finetune(tail(), data or step_data(), tuning, epochs, slot=slot, key="mine", on_epoch=on_epoch)
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:
@@ -102,7 +93,7 @@ def test_buffers_of_batchnorm_never_move_and_every_weight_does(tmp_path: Path) -
 def test_the_given_tail_is_left_as_it_was(tmp_path: Path) -> None:
     given = tail()
     before = state(given)
-    finetune(given, step_data(), RECIPE, 1, slot=Slot(tmp_path, "s"), key="k", on_epoch=ignore)
+    finetune(given, step_data(), TUNING, 1, slot=Slot(tmp_path, "s"), key="k", on_epoch=ignore)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state(given).items())
 
 
@@ -116,17 +107,44 @@ def test_the_loss_falls_on_a_problem_that_can_be_learned(tmp_path: Path) -> None
     assert [epoch.number for epoch in result.epochs] == list(range(1, 9))
 
 
-def test_the_result_is_scored_as_its_last_epoch(tmp_path: Path) -> None:
-    result = take(tmp_path)
-    last = result.epochs[-1]
-    assert (last.validation_loss, last.accuracy) == (result.score.loss, result.score.accuracy)
-    again = evaluate(result.tail, step_data().choose, step_data().choose_targets, step_data())
-    assert again.loss == result.score.loss
+def misleading() -> StepData:
+    """Make data whose training labels are half wrong: after a while, learning them makes answers worse."""
+    data = step_data()
+    return replace(data, targets=np.where(np.arange(40) % 5 < 2, 1 - data.targets, data.targets))
+
+
+def test_the_result_is_the_best_epoch_and_scored_as_it(tmp_path: Path) -> None:
+    data = misleading()
+    result = take(tmp_path, 6, data=data)
+    losses = [epoch.validation_loss for epoch in result.epochs]
+    assert losses.index(min(losses)) < 5
+    assert result.score.loss == min(losses)
+    assert evaluate(result.tail, data.choose, data.choose_targets, data).loss == min(losses)
+
+
+def test_a_step_ends_when_its_patience_does(tmp_path: Path) -> None:
+    data = misleading()
+    endless = take(tmp_path / "a", 12, data=data)
+    losses = [epoch.validation_loss for epoch in endless.epochs]
+    hasty = take(tmp_path / "b", 12, data=data, tuning=replace(TUNING, patience=2))
+    best = losses.index(min(losses[: len(hasty.epochs)])) + 1
+    assert len(hasty.epochs) == best + 2 < 12
+    assert hasty.stopped == f"no better since epoch {best}"
+    assert hasty.score.loss == losses[best - 1]
+    again = take(tmp_path / "b", 12, data=data, tuning=replace(TUNING, patience=2))
+    assert (again.epochs, again.stopped) == (hasty.epochs, hasty.stopped)
+    assert endless.stopped == ""
+
+
+def test_patience_counts_from_the_best_epoch() -> None:
+    done = [Epoch(n, 0.0, 0.0, loss, 0.0, 0.0) for n, loss in enumerate([0.5, 0.3, 0.4, 0.35], 1)]
+    assert out_of_patience(done, 2) == "no better since epoch 2"
+    assert out_of_patience(done, 3) == out_of_patience(done, 0) == out_of_patience([], 1) == ""
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
     first, second = take(tmp_path / "a"), take(tmp_path / "b")
-    other = take(tmp_path / "c", recipe=replace(RECIPE, seed=1))
+    other = take(tmp_path / "c", tuning=replace(TUNING, seed=1))
     assert all(torch.equal(t, state(second.tail)[name]) for name, t in state(first.tail).items())
     assert not torch.equal(first.tail.head.weight, other.tail.head.weight)
 
@@ -140,7 +158,7 @@ def test_a_killed_step_goes_on_to_the_same_bits(killed: int, tmp_path: Path) -> 
     resumed = finetune(
         tail(seed=5),  # Whatever it is given: the checkpoint says what the weights are.
         step_data(),
-        RECIPE,
+        TUNING,
         3,
         slot=Slot(tmp_path / "killed", "step-2"),
         key="mine",
@@ -161,7 +179,7 @@ def test_a_checkpoint_of_another_training_is_not_taken(tmp_path: Path) -> None:
     finetune(
         tail(),
         step_data(),
-        RECIPE,
+        TUNING,
         3,
         slot=Slot(tmp_path, "step-2"),
         key="other",
@@ -170,21 +188,39 @@ def test_a_checkpoint_of_another_training_is_not_taken(tmp_path: Path) -> None:
     assert heard == [1, 2, 3]
 
 
-def test_a_loss_that_is_no_number_names_its_epoch_and_batch(tmp_path: Path) -> None:
+def poisoned() -> StepData:
+    """Make data in which one training picture is no number in any view."""
     data = step_data()
     data.train[0].array[7] = np.nan
     data.train[1].array[7] = np.nan
+    return data
+
+
+def test_a_loss_that_is_no_number_names_its_epoch_and_batch_and_changes_nothing(tmp_path: Path) -> None:
     order = np.random.default_rng([0, 3, 1]).permutation(40)
     batch = 1 + order.tolist().index(7) // 8
-    message = rf"^The loss is nan in epoch 1, batch {batch} of 5\. Lower --learning-rate \(it is 0\.02\)\.$"
-    with pytest.raises(InputError, match=message):
-        take(tmp_path, data=data)
+    result = take(tmp_path, data=poisoned())
+    assert result.stopped == (
+        f"The loss is nan in epoch 1, batch {batch} of 5. Lower --learning-rate (it is 0.02)."
+    )
+    assert result.epochs == ()
+    assert all(torch.equal(t, state(tail())[name]) for name, t in state(result.tail).items())
+
+
+def test_what_was_best_before_a_loss_that_is_no_number_is_the_result(tmp_path: Path) -> None:
+    good = take(tmp_path / "good", 3, killed=0)
+    with pytest.raises(Killed):
+        take(tmp_path / "bad", 3, killed=1)
+    result = take(tmp_path / "bad", 3, data=poisoned())
+    assert [epoch.number for epoch in result.epochs] == [1]
+    assert result.stopped.startswith("The loss is nan in epoch 2, batch ")
+    assert result.score.loss == good.epochs[0].validation_loss
 
 
 def test_answers_on_validation_that_are_no_numbers_stop_the_step_and_save_nothing(tmp_path: Path) -> None:
     data = step_data()
     data.choose.array[3] = np.nan
-    with pytest.raises(InputError, match="no finite numbers for validation"):
+    with pytest.raises(Diverged, match="no finite numbers for validation"):
         take(tmp_path, data=data)
     assert list(tmp_path.iterdir()) == []
 
@@ -193,7 +229,7 @@ def test_answers_that_are_no_numbers_are_not_scored() -> None:
     broken = tail()
     with torch.no_grad():
         broken.head.bias[0] = torch.inf
-    with pytest.raises(InputError, match="no finite numbers for validation"):
+    with pytest.raises(Diverged, match="no finite numbers for validation"):
         evaluate(broken, step_data().choose, step_data().choose_targets, step_data())
 
 
@@ -214,7 +250,7 @@ class Witness(nn.Module):
     seen: ClassVar[list[list[float]]] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) == RECIPE.batch_size:
+        if len(x) == TUNING.batch_size:
             self.seen.append(x.mean((1, 2, 3)).tolist())
         return x
 
@@ -224,7 +260,7 @@ def test_views_are_drawn_picture_by_picture_and_epoch_by_epoch(tmp_path: Path) -
     watched = nn.Sequential(Witness(), *tail())
     Witness.seen.clear()
     slot = Slot(tmp_path, "s")
-    finetune(watched, replace(step_data(), train=views), RECIPE, 2, slot=slot, key="k", on_epoch=ignore)
+    finetune(watched, replace(step_data(), train=views), TUNING, 2, slot=slot, key="k", on_epoch=ignore)
     assert len(Witness.seen) == 2 * 5
     assert all(len(set(batch)) > 1 for batch in Witness.seen)
     drawn = [view for batch in Witness.seen for view in batch]
@@ -246,7 +282,7 @@ def test_several_labels_are_trained_as_well(tmp_path: Path) -> None:
 def test_the_rate_decays_from_the_last_stage_toward_the_input() -> None:
     backbone = tiny_backbone()
     modules = nn.Sequential(*(stage.module for stage in backbone.stages), nn.Linear(8, 2))
-    groups = parameter_groups(modules, Recipe(learning_rate=0.1, decay=2.0))
+    groups = parameter_groups(modules, Tuning(learning_rate=0.1, decay=2.0))
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     found = [{rates[id(p)] for p in module.parameters()} for module in modules]
     assert found == [{0.1 / 8}, {0.1 / 4}, {0.1 / 2}, {0.1}, {0.1}]
@@ -254,14 +290,14 @@ def test_the_rate_decays_from_the_last_stage_toward_the_input() -> None:
 
 
 def test_vectors_do_not_decay() -> None:
-    groups = parameter_groups(tail(), Recipe(weight_decay=0.3))
+    groups = parameter_groups(tail(), Tuning(learning_rate=0.1, weight_decay=0.3))
     decays = {(p.ndim > 1, group["weight_decay"]) for group in groups for p in group["params"]}
     assert decays == {(True, 0.3), (False, 0.0)}
 
 
 def test_stages_without_parameters_make_no_group() -> None:
     modules = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
-    groups = parameter_groups(modules, Recipe(learning_rate=0.1, decay=2.0))
+    groups = parameter_groups(modules, Tuning(learning_rate=0.1, decay=2.0))
     assert [group["lr"] for group in groups] == [0.05, 0.05, 0.1, 0.1]
 
 
@@ -275,8 +311,8 @@ def test_the_rates_follow_the_schedule(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
     take(tmp_path, 2)
-    full = [group["lr"] for group in parameter_groups(tail(), RECIPE)]
-    factors = [learning_rate_factor(step, 10, RECIPE.warmup) for step in range(10)]
+    full = [group["lr"] for group in parameter_groups(tail(), TUNING)]
+    factors = [learning_rate_factor(step, 10, TUNING.warmup) for step in range(10)]
     assert seen == [[rate * factor for rate in full] for factor in factors]
 
 
@@ -308,5 +344,62 @@ def test_logits_do_not_depend_on_the_batch() -> None:
 
 def test_an_epoch_of_more_pictures_takes_longer_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.cumsum([0, 3, 0, 2, 0, 5]).tolist())
-    monkeypatch.setattr("edgetl.finetune.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("edgetl.tail.time.monotonic", lambda: next(clock))
     assert seconds_per_epoch(tail(), SHAPE, 40) == 2 * 40 / 8
+
+
+@pytest.mark.parametrize("frozen", [("stage2",), ("stage3",), ("stage2", "stage3")])
+def test_what_is_frozen_never_moves_and_everything_else_does(frozen: tuple[str, ...], tmp_path: Path) -> None:
+    """Whatever regularizes: dropout, mixup, the pull to the start and decay are all on."""
+    regular = replace(TUNING, frozen=frozen, dropout=0.3, mixup=0.4, l2_sp=0.1, weight_decay=0.5)
+    before, after = state(tail()), state(take(tmp_path, tuning=regular).tail)
+    buffers = {name for name, _ in tail().named_buffers()}
+    for name, tensor in before.items():
+        still = name in buffers or name.split(".")[0] in frozen
+        assert torch.equal(tensor, after[name]) is still, name
+
+
+def test_the_last_trained_stage_has_the_full_rate_when_those_behind_it_are_frozen() -> None:
+    modules = tail()
+    freeze(modules, ("stage3",))
+    groups = parameter_groups(modules, Tuning(learning_rate=0.1, decay=2.0))
+    assert {group["lr"] for group in groups} == {0.1}
+
+
+def test_random_weights_let_the_statistics_of_batchnorm_move(tmp_path: Path) -> None:
+    before = state(tail())
+    after = state(take(tmp_path, tuning=replace(TUNING, moving_statistics=True)).tail)
+    means = [name for name in before if name.endswith("running_mean")]
+    assert len(means) == 2
+    assert not any(torch.equal(before[name], after[name]) for name in means)
+
+
+@pytest.mark.parametrize(
+    "change", [{"dropout": 0.5}, {"mixup": 0.5}, {"l2_sp": 1.0}, {"label_smoothing": 0.2}, {"bf16": True}]
+)
+def test_every_setting_changes_the_weights_and_repeats_them_after_a_kill(
+    change: dict[str, float], tmp_path: Path
+) -> None:
+    plain, tuning = take(tmp_path / "plain"), replace(TUNING, **change)
+    whole = take(tmp_path / "whole", tuning=tuning)
+    assert not torch.equal(plain.tail.head.weight, whole.tail.head.weight)
+    with pytest.raises(Killed):
+        take(tmp_path / "killed", tuning=tuning, killed=2)
+    resumed = take(tmp_path / "killed", tuning=tuning)
+    assert all(torch.equal(t, state(whole.tail)[name]) for name, t in state(resumed.tail).items())
+
+
+def test_the_pull_to_the_start_holds_weights_near_it(tmp_path: Path) -> None:
+    start = tail().stage2[0].weight.detach()
+
+    def distance(strength: float) -> float:
+        result = take(tmp_path / str(strength), 6, tuning=replace(TUNING, l2_sp=strength))
+        return float((result.tail.stage2[0].weight.detach() - start).norm())
+
+    assert distance(10.0) < 0.7 * distance(0.0)
+
+
+def test_dropout_drops_nothing_when_answers_are_judged(tmp_path: Path) -> None:
+    result = take(tmp_path, 1, tuning=replace(TUNING, dropout=0.9))
+    scores = {choosing_score(result.tail, step_data()).loss for _ in range(3)}
+    assert scores == {result.score.loss}

@@ -1,0 +1,48 @@
+"""`edgetl train`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgetl.cli.flags import Debug, Json, finish, show
+from edgetl.cli.recipe_flags import with_recipe_flags
+
+
+@with_recipe_flags
+def train(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder, to be made.")],
+    recipe: Annotated[Path | None, typer.Option(help="TOML file with settings; flags override it.")] = None,
+    max_unreadable: Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")] = 0.05,
+    as_json: Json = False,
+    debug: Debug = False,
+    **settings: Any,
+) -> None:
+    """Fine-tune a backbone on your pictures: first the head, then more as long as it helps."""
+
+    def command() -> int:
+        from edgetl.advise.follow import advised
+        from edgetl.checkpoint import checkpoint_folder
+        from edgetl.cli.console import open_watcher, render_run
+        from edgetl.cli.settings import named_settings, resolve_recipe
+        from edgetl.dataset import load_dataset
+        from edgetl.training import refuse_place, train
+
+        resolved = resolve_recipe(recipe, settings)
+        refuse_place(out)
+        with open_watcher() as watcher:
+            watcher.phase("pictures")
+            dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
+            for line in dataset.notes():
+                watcher.note(line)
+            named = named_settings(recipe, settings)
+            followed, advice = advised(dataset, resolved, named, checkpoint_folder(out), watcher)
+            run = train(dataset, followed, out, watcher, source=data, advice=advice or None)
+        show(asdict(run) | {"preprocess": run.preprocess.to_steps()} if as_json else render_run(run, out))
+        return 130 if run.interrupted else 0
+
+    finish(command, debug)

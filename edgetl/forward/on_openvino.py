@@ -1,0 +1,59 @@
+"""Frozen stages compiled by OpenVINO for the processor. The only file of the workstation that imports it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgetl.forward import BATCH, Precision
+from edgetl.frozen import FrozenStages
+
+
+class OpenVinoForward:
+    """All batches of a call are in flight at once; they are padded to the compiled size."""
+
+    def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None:
+        self._queue = compile_queue(module, size, precision, device)
+        self._outputs = len(module.cuts) + 1
+
+    def __call__(self, batches: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float32]]]:
+        """See `Forward`."""
+        results: list[list[NDArray[np.float32]]] = [[] for _ in batches]
+
+        def keep(request: Any, number: int) -> None:
+            results[number] = [request.get_output_tensor(i).data.copy() for i in range(self._outputs)]
+
+        self._queue.set_callback(keep)
+        for number, batch in enumerate(batches):
+            self._queue.start_async({0: _padded(batch)}, number)
+        self._queue.wait_all()
+        return [[o[: len(b)] for o in result] for result, b in zip(results, batches, strict=True)]
+
+
+def compile_queue(
+    module: FrozenStages, size: int, precision: Precision, device: str
+) -> Any:  # openvino.AsyncInferQueue, which mypy does not follow
+    """Compile a module of uint8 pictures for batches of `BATCH`."""
+    import openvino
+
+    example = torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        program = torch.export.export(module, (example,))
+    model = openvino.convert_model(program)
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+    return openvino.AsyncInferQueue(openvino.Core().compile_model(model, device.upper(), settings))
+
+
+def devices() -> list[str]:
+    """List the devices that OpenVINO sees."""
+    import openvino
+
+    return list(openvino.Core().available_devices)
+
+
+def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if len(batch) == BATCH:
+        return batch
+    return np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)])

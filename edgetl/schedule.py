@@ -1,0 +1,238 @@
+"""Which steps time and disk allow, how long each is and at what rate: settled once, and kept for a restart.
+
+What a clock or a race decided is written beside the checkpoints, so that a training which goes on after an
+interruption goes on with the same decisions.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgetl.autocast import bf16_pays
+from edgetl.checkpoint import Slot
+from edgetl.job import Job
+from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
+from edgetl.stages import Span
+from edgetl.tail import StepData, seconds_per_epoch, tail_from
+from edgetl.tuner import Tuning
+from edgetl.views import training_views
+from edgetl_runtime.atomic import write_json
+
+# A step sees about this many pictures in all, within 3 to 20 epochs: fewer pictures need more passes, and
+# what BiT's rule gives a GPU (256,000) is out of reach of a processor. Random weights have further to go.
+_PICTURES_PER_STEP, _PICTURES_FROM_SCRATCH = 8_000, 64_000
+_FEWEST_EPOCHS, _MOST_EPOCHS, _MOST_EPOCHS_FROM_SCRATCH = 3, 20, 60
+# Random weights bear and need more than those that are tuned.
+_SCRATCH_RATE = 2e-3
+# Activations near the input are large; a step that needs more than this on the disk is left out.
+_MOST_CACHE_BYTES = 16 << 30
+# What a race may add to a step.
+_RACE_SHARE = 1.15
+_PLAN = "plan.json"
+# What may change without making another training of it.
+_WITHOUT_EFFECT = ("time_budget_s", "target_accuracy", "candidates")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps that time and disk allow, settled before the first.
+
+    key: what the plan was made for. left_out: why not, by the name of the step; the empty text where it is
+    taken.
+    """
+
+    key: str
+    left_out: Mapping[str, str]
+
+    def spans(self, job: Job) -> list[Span]:
+        """Return what the steps that are taken train, in their order."""
+        return [span for span in job.spans() if not self.left_out[job.step_name(span)]]
+
+    def cuts(self, job: Job) -> list[int]:
+        """Return the boundaries of the steps that are taken, as numbers of frozen stages, rising."""
+        return sorted({span.first for span in self.spans(job)})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is decided of a step before its first epoch. wanted: the epochs it would have with more time."""
+
+    key: str
+    epochs: int
+    wanted: int
+    learning_rate: float
+    race: tuple[Contender, ...]
+    bf16: bool
+
+
+def make_plan(job: Job, folder: Path) -> Plan:
+    """Plan the steps; after an interruption of the same training, as the plan kept in `folder` says."""
+    key = job_hash(job, weights=job.backbone.weights_id, time_budget_s=job.recipe.time_budget_s)
+    kept = read_json(folder / _PLAN)
+    if kept.get("key") == key:
+        plan = Plan(**kept)
+    else:
+        plan = Plan(key, {job.step_name(span): _why_not(job, span) for span in job.spans()})
+    for name, reason in plan.left_out.items():
+        if reason:
+            job.watcher.note(f"Left out: {name}; {reason}.")
+    return plan
+
+
+def keep_plan(plan: Plan, folder: Path) -> None:
+    """Write the plan to where `make_plan` looks for it."""
+    write_json(folder / _PLAN, asdict(plan))
+
+
+def settle(
+    job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, *, slot: Slot, key: str, error: float
+) -> Settled | None:
+    """Decide on epochs, rate and precision of a step, or take what was decided before an interruption.
+
+    Args:
+        plain: the step's tuning, at a rate that is still to be replaced.
+        error: share of wrong answers of the best so far, on the choosing half.
+
+    Returns:
+        None when the time budget leaves no room.
+    """
+    place = slot.folder / f"{slot.name}.json"
+    if (kept := read_json(place)).get("key") == key:
+        return _settled(kept)
+    wanted = job.recipe.epochs or derive_epochs(len(data.targets), job.from_scratch)
+    epochs = _affordable_epochs(job, tail, data, plain, wanted)
+    if not epochs:
+        return None
+    found = _find_rate(job, tail, data, plain, (epochs, error))
+    bf16 = job.recipe.precision == "bf16"
+    if job.recipe.precision == "auto":
+        bf16, told = bf16_pays(tail, data, plain)
+        job.watcher.note(told)
+    settled = Settled(key, epochs, wanted, found.winner, found.contenders, bf16)
+    write_json(place, asdict(settled))
+    return settled
+
+
+def step_tuning(job: Job, span: Span, tail: nn.Sequential) -> Tuning:
+    """Say how a step is trained; a rate that is to be found is the prior of a perfect head for now."""
+    recipe, scratch = job.recipe, job.from_scratch
+    cut = len(job.backbone.stages) + 1 - len(tail)
+    names = [stage.name for stage in job.backbone.stages]
+    return Tuning(
+        learning_rate=prior_rate(0.0) if isinstance(recipe.learning_rate, str) else recipe.learning_rate,
+        batch_size=recipe.batch_size,
+        decay=1.0 if scratch else recipe.decay,
+        weight_decay=_number(recipe.weight_decay),
+        label_smoothing=_number(recipe.label_smoothing),
+        mixup=_number(recipe.mixup),
+        l2_sp=0.0 if scratch else _number(recipe.l2_sp),
+        dropout=recipe.dropout,
+        warmup=recipe.warmup,
+        ema=recipe.ema,
+        patience=recipe.patience,
+        seed=recipe.seed,
+        frozen=(*names[cut : span.first], *names[span.end :]),
+        moving_statistics=scratch,
+    )
+
+
+def derive_epochs(pictures: int, from_scratch: bool = False) -> int:
+    """Derive the epochs of a step from the number of training pictures."""
+    in_all = _PICTURES_FROM_SCRATCH if from_scratch else _PICTURES_PER_STEP
+    most = _MOST_EPOCHS_FROM_SCRATCH if from_scratch else _MOST_EPOCHS
+    return min(most, max(_FEWEST_EPOCHS, round(in_all / pictures)))
+
+
+def job_hash(job: Job, **more: object) -> str:
+    """Hash the data, what matters of the recipe, and more."""
+    recipe = {name: value for name, value in job.recipe.to_json().items() if name not in _WITHOUT_EFFECT}
+    facts = {"recipe": recipe, "dataset": job.dataset.fingerprint, **more}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object, or give an empty one where there is no file."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return record
+
+
+def _why_not(job: Job, span: Span) -> str:
+    """Return why a step cannot be taken, or the empty text."""
+    shape = _shape_at(job, span.first)
+    size = _cache_bytes(job, shape)
+    if size > _MOST_CACHE_BYTES:
+        return f"its activations would take {size / 2**30:.0f} GiB"
+    head = nn.Linear(job.backbone.width, len(job.dataset.classes))
+    tail = tail_from(job.backbone, span.first, head)
+    frozen = [stage.name for stage in job.backbone.stages[span.end :]]
+    epochs = _fewest_epochs(job)
+    seconds = epochs * seconds_per_epoch(tail, shape, len(job.dataset.train), frozen)
+    return f"{epochs} epochs take {seconds:.0f} s of the time budget" if seconds > job.seconds_left() else ""
+
+
+def _affordable_epochs(job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, wanted: int) -> int:
+    """Return how many epochs, and the race before them, the time allows; 0 when too few."""
+    one = seconds_per_epoch(tail, data.train[0].array.shape[1:], len(data.targets), plain.frozen)
+    price = one * (_RACE_SHARE if job.recipe.learning_rate == "auto" else 1)
+    epochs = min(wanted, int(job.seconds_left() / price))
+    if epochs < _fewest_epochs(job):
+        return 0
+    if epochs < wanted:
+        job.watcher.note(f"Shortened to the time budget: {epochs} epochs of {wanted}.")
+    return epochs
+
+
+def _find_rate(
+    job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, scope: tuple[int, float]
+) -> Race:
+    epochs, error = scope
+    if job.recipe.learning_rate != "auto":
+        return Race(plain.learning_rate, ())
+    prior = _SCRATCH_RATE if job.from_scratch else prior_rate(error)
+    batches = lap_batches(data, plain.batch_size, epochs)
+    if not batches:
+        job.watcher.note(f"learning rate {prior:.2g}: the step is too short for a race")
+        return Race(prior, ())
+    found = race(tail, data, plain, candidate_rates(prior), batches)
+    job.watcher.note(_told(found))
+    return found
+
+
+def _told(found: Race) -> str:
+    laps = "; ".join(
+        f"{one.rate:.2g}: {' → '.join('diverged' if x is None else f'{x:.3f}' for x in one.losses)}"
+        for one in found.contenders
+    )
+    return f"learning rate {found.winner:.2g} won the race (validation loss by lap: {laps})"
+
+
+def _settled(kept: Mapping[str, Any]) -> Settled:
+    contenders = tuple(Contender(one["rate"], tuple(one["losses"])) for one in kept["race"])
+    return Settled(**{**kept, "race": contenders})
+
+
+def _fewest_epochs(job: Job) -> int:
+    return min(_FEWEST_EPOCHS, job.recipe.epochs or _FEWEST_EPOCHS)
+
+
+def _shape_at(job: Job, cut: int) -> tuple[int, ...]:
+    size = job.preprocess.size
+    with torch.no_grad():
+        return tuple(job.backbone.prefix(cut)(torch.zeros(1, 3, size, size)).shape[1:])
+
+
+def _cache_bytes(job: Job, shape: tuple[int, ...]) -> int:
+    values = int(np.prod(shape)) * len(training_views(job.recipe))
+    return np.dtype(np.float16).itemsize * values * len(job.dataset.train)
+
+
+def _number(value: float | str) -> float:
+    """Return a regularizer's number, which `with_regularizers` has put into every job."""
+    return float(value)

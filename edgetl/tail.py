@@ -1,0 +1,110 @@
+"""A tail: the stages behind a boundary and the head, and what it makes of cached activations.
+
+Knows nothing about pictures and optimizers: rows of activations go in, logits and scores come out.
+"""
+
+import copy
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgetl.backbones import Backbone
+from edgetl.cache import Rows
+from edgetl.scoring import Score, score
+from edgetl.task import TASKS
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.pictures import Task
+
+_TRIAL_BATCH, _TRIAL_STEPS = 8, 3
+
+
+class Diverged(InputError):
+    """Numbers that are not finite: in a loss, or in the answers on validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepData:
+    """What a step learns from and is judged by.
+
+    train: activations at the boundary, for each view. targets: of the training pictures.
+    choose: activations of the choosing pictures. choose_targets: theirs. weights: of the classes, (classes,).
+    """
+
+    train: tuple[Rows, ...]
+    targets: NDArray[Any]
+    choose: Rows
+    choose_targets: NDArray[Any]
+    weights: NDArray[np.float32]
+    task: Task
+
+
+def tail_from(backbone: Backbone, cut: int, head: nn.Linear) -> nn.Sequential:
+    """Join the stages from number `cut` on and the head; the parameters are shared."""
+    modules = [(stage.name, stage.module) for stage in backbone.stages[cut:]]
+    return nn.Sequential(OrderedDict([*modules, ("head", head)]))
+
+
+def working_copy(tail: nn.Sequential) -> nn.Sequential:
+    """Copy a tail in evaluation mode and in the layout that convolutions are fastest in."""
+    return copy.deepcopy(tail).eval().to(memory_format=torch.channels_last)
+
+
+def evaluate(tail: nn.Module, rows: Rows, targets: NDArray[Any], data: StepData) -> Score:
+    """Score a tail on pictures with these activations and targets.
+
+    Raises:
+        Diverged: a logit is not finite.
+    """
+    logits = run_tail(tail, rows)
+    if not np.isfinite(logits).all():
+        raise Diverged("The network gives no finite numbers for validation any more. Lower --learning-rate.")
+    return score(logits, targets, TASKS[data.task], data.weights)
+
+
+def choosing_score(tail: nn.Module, data: StepData) -> Score:
+    """Score a tail on the choosing pictures; raises as `evaluate`."""
+    return evaluate(tail, data.choose, data.choose_targets, data)
+
+
+def run_tail(tail: nn.Module, rows: Rows, batch: int = 64) -> NDArray[np.float32]:
+    """Return the logits of all rows, (n, classes)."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(rows), batch):
+            chosen = np.arange(start, min(start + batch, len(rows)))
+            parts.append(tail(to_tensor(rows.take(chosen))).numpy())
+    return np.concatenate(parts)
+
+
+def to_tensor(rows: NDArray[Any]) -> Tensor:
+    """Turn rows of any float type into float32, channels last where they are images."""
+    tensor = torch.from_numpy(rows.astype(np.float32))
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def freeze(tail: nn.Sequential, names: Sequence[str]) -> None:
+    """Let the modules of these names keep their parameters."""
+    for name, module in tail.named_children():
+        module.requires_grad_(name not in names)
+
+
+def seconds_per_epoch(
+    tail: nn.Sequential, shape: Sequence[int], count: int, frozen: Sequence[str] = ()
+) -> float:
+    """Predict an epoch over `count` pictures from the fastest of a few steps on made-up activations."""
+    trial = working_copy(tail)
+    freeze(trial, frozen)
+    inputs = to_tensor(np.zeros((_TRIAL_BATCH, *shape), np.float16))
+    seconds = []
+    for _ in range(_TRIAL_STEPS):  # The first allocates, and any may meet another job's burst.
+        begun = time.monotonic()
+        torch.autograd.backward(trial(inputs).square().mean())
+        seconds.append(time.monotonic() - begun)
+    return min(seconds) * count / _TRIAL_BATCH
