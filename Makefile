@@ -73,8 +73,8 @@ $(VENV)/.ready: $(PINS)
 
 $(DEVICE)/.ready: $(PINS) $(RUNTIME)
 	$(call environment,$(DEVICE))
-	$(DEVICE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  ./runtime pytest hypothesis
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	  $(DEVICE)/bin/python -m pip install --quiet --disable-pip-version-check ./runtime pytest hypothesis
 	@touch $@
 
 # Make an environment, or finish one whose making was interrupted.

@@ -130,15 +130,27 @@ class Dataset:
         """Say in lines what the pictures are and what is wrong with them."""
         counts = ", ".join(f"{len(self[split]):,} {split}" for split in _SPLITS)
         lines = [f"{counts} pictures in {len(self.classes):,} classes"]
-        lines += [f"left out: {found.path} {found.reason}" for found in self.unreadable[:_SHOWN]]
-        if len(self.unreadable) > _SHOWN:
-            lines.append(f"left out: {len(self.unreadable) - _SHOWN:,} more")
-        if self.leaks:
-            splits = " and ".join(sorted({str(split) for leak in self.leaks for split in leak.splits}))
-            lines.append(f"leakage: {len(self.leaks):,} pictures lie in several splits ({splits})")
-        if self.conflicts:
-            lines.append(f"contradiction: {len(self.conflicts):,} pictures have copies with other labels")
+        for kind, found in self.flaws().items():
+            lines += [f"{kind}: {one}" for one in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                lines.append(f"{kind}: {len(found) - _SHOWN:,} more; the run's run.json names all")
         return lines
+
+    def flaws(self) -> dict[str, list[str]]:
+        """Name every picture that was left out, lies in several splits, or has a copy with other labels."""
+        paths: dict[str, list[str]] = {}
+        for picture in self.index.pictures:
+            paths.setdefault(picture.sha256, []).append(str(picture.path))
+        return {
+            "left out": [f"{one.path} {one.reason}" for one in self.unreadable],
+            "leakage": [
+                f"{' = '.join(paths[one.sha256])}, in {' and '.join(one.splits)}" for one in self.leaks
+            ],
+            "contradiction": [
+                f"{' = '.join(paths[one.sha256])}, as {' and '.join('|'.join(them) for them in one.labels)}"
+                for one in self.conflicts
+            ],
+        }
 
     def targets(self, pictures: Sequence[Picture]) -> NDArray[Any]:
         """Return what a model should answer.

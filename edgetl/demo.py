@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from edgetl.dataset import load_dataset
 from edgetl.events import Watcher
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
-from edgetl.run import FACTS
+from edgetl.run import FACTS, read_run
 from edgetl.solar_cells import LICENCE, solar_cells_csv
 from edgetl.tables import table
 from edgetl.training import train
@@ -48,25 +49,33 @@ class Outcome:
     def facts(self) -> dict[str, Any]:
         """Give everything as JSON can hold it."""
         return {
-            "figures": {name: asdict(f) for name, r in self.receipts.items() for f in r.figures.values()},
+            "figures": {
+                variant: {name: asdict(figure) for name, figure in receipt.figures.items()}
+                for variant, receipt in self.receipts.items()
+            },
             "verdicts": [asdict(self.strict), asdict(self.verdict)],
         }
 
 
 def run_demo(out: Path, watcher: Watcher) -> Outcome:
-    """Do the whole job in a folder; a run or bundle that is there already is used again."""
+    """Do the whole job in a folder; a finished run or a bundle that is there already is used again.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while it trained; the same call goes on.
+    """
     watcher.note(LICENCE)
     csv, run, bundle = out / "solar-cells.csv", out / "run", out / "bundle"
     if not csv.exists():
         solar_cells_csv(csv)
-    if (run / FACTS).exists():
+    if (run / FACTS).exists() and not read_run(run).interrupted:
         watcher.note(f"Using the run that is there: {run}")
     else:
         watcher.phase("pictures")
         dataset = load_dataset(csv, progress=watcher.progress)
         for line in dataset.notes():
             watcher.note(line)
-        train(dataset, RECIPE, run, watcher, source=csv)
+        if train(dataset, RECIPE, run, watcher, source=csv).interrupted:
+            raise KeyboardInterrupt
     if bundle.exists():
         watcher.note(f"Using the bundle that is there: {bundle}")
     else:
@@ -99,7 +108,7 @@ def _render(receipts: Mapping[str, Receipt], strict: Verdict, verdict: Verdict, 
     rows = [_row(receipt) for receipt in receipts.values()]
     n = verdict.n
     header = ("variant", "accuracy ± 95 %", "balanced", "AUC", "infer p50/p95 ms", "MB")
-    check = f"edgetl check {out / 'receipts' / _BASELINE}.json {out / 'receipts' / _CANDIDATE}.json"
+    files = (quote(str(out / "receipts" / f"{name}.json")) for name in (_BASELINE, _CANDIDATE))
     return "\n".join(
         [
             f"All variants on the {n:,} test pictures, measured on this machine:",
@@ -111,7 +120,7 @@ def _render(receipts: Mapping[str, Receipt], strict: Verdict, verdict: Verdict, 
             f"At 0.5 points: {strict.finding()}",
             *strict.next_steps(),
             "",
-            f"Next: {check} --margin {100 * verdict.margin:g}pp",
+            f"Next: edgetl check {' '.join(files)} --margin {100 * verdict.margin:g}pp",
         ]
     )
 

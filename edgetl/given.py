@@ -17,8 +17,8 @@ from edgetl.pipeline import head_solver, labelled_pictures
 from edgetl.roles import halves
 from edgetl_exporters.export import Options, export
 from edgetl_exporters.model import ExportData, Layout, Model, Silent
-from edgetl_exporters.pack import refuse_existing
 from edgetl_exporters.report import Report
+from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.preprocess import Preprocess
 
@@ -70,7 +70,7 @@ def export_given(given: Given, data: Path, out: Path, **options: Unpack[Options]
         ContractError: a promise was measured and broken; nothing is written.
     """
     watcher = options.get("watcher") or Silent()
-    refuse_existing(out)
+    refuse_place(out)
     watcher.phase("pictures")
     dataset = load_dataset(data, progress=watcher.progress)
     for line in dataset.notes():

@@ -39,6 +39,7 @@ def describe(
         _answers(outcome, logits),
     )
     counts = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
+    facts = {"fingerprint": dataset.fingerprint, "counts": counts, "flaws": dataset.flaws()}
     return Run(
         name=name,
         task=dataset.task,
@@ -50,7 +51,7 @@ def describe(
         std=backbone.native.std,
         temperature=outcome.best.score.temperature,
         licence=backbone.licence,
-        dataset={"path": str(source.resolve()), "fingerprint": dataset.fingerprint, "counts": counts},
+        dataset={"path": str(source.resolve())} | facts,
         recipe=job.recipe.to_json(),
         steps=tuple(asdict(step) for step in outcome.steps),
         figures={figure.name: asdict(figure) for figure in found.values()},

@@ -25,8 +25,8 @@ from edgetl_exporters.calibration import balanced
 from edgetl_exporters.candidate import Tune
 from edgetl_exporters.export import Options, export
 from edgetl_exporters.model import ExportData, HeadSolver, Labelled, Model, Silent, Watcher
-from edgetl_exporters.pack import refuse_existing
 from edgetl_exporters.report import Report
+from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Task, index
 from edgetl_runtime.preprocess import Preprocess
@@ -50,7 +50,7 @@ def export_run(
         ContractError: a promise was measured and broken; nothing is written.
     """
     watcher = options.get("watcher") or Silent()
-    refuse_existing(out)
+    refuse_place(out)
     run = read_run(run_folder)
     watcher.phase("pictures")
     dataset = _dataset(run, run_folder, data, watcher)

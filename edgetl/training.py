@@ -4,7 +4,6 @@ Reads top to bottom as the user sees it. Each part is in the file it is named af
 what comes next, and keeps the best so far whatever happens.
 """
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from edgetl.pursuit import Attempt, ending, next_recipe
 from edgetl.recipe import Recipe, check_keys
 from edgetl.run import FACTS, Run, read_run
 from edgetl.scoring import compare
+from edgetl_runtime import atomic
 from edgetl_runtime.atomic import replacing_folder
 from edgetl_runtime.errors import InputError
 
@@ -150,16 +150,9 @@ class Pursuit:
 
 
 def refuse_place(out: Path) -> None:
-    """Refuse a place where no run can be written, before any work.
-
-    Raises:
-        InputError: it exists already and is no interrupted run, or the folder above may not be written.
-    """
-    if os.path.lexists(out) and not _goes_on(out):
-        raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"Nothing can be written in {str(above)!r}. Choose another --out.")
+    """Refuse a place where no run can be written and none goes on; see `atomic.refuse_place`."""
+    if not _goes_on(out):
+        atomic.refuse_place(out)
 
 
 def _goes_on(out: Path) -> bool:

@@ -52,6 +52,12 @@ def test_every_direct_dependency_has_its_licence():
         assert needed - rows - carriers == set()
 
 
+def test_every_pinned_distribution_has_its_licence():
+    page = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", read("docs/licences.md")))
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", read("constraints.txt"), re.MULTILINE))
+    assert sorted(pinned - page) == []
+
+
 def test_the_example_of_the_bundle_format_is_a_manifest():
     manifest = Manifest.from_json(JSON_BLOCKS[1])
     assert manifest.preprocess == Preprocess.from_steps(json.loads(JSON_BLOCKS[0]))

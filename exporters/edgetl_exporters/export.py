@@ -25,13 +25,14 @@ from edgetl_exporters.model import (
     Watcher,
 )
 from edgetl_exporters.origin import export_facts
-from edgetl_exporters.pack import pack, refuse_existing
+from edgetl_exporters.pack import pack
 from edgetl_exporters.parity import PICTURES
 from edgetl_exporters.reference import reference_cases
 from edgetl_exporters.report import Report
 from edgetl_exporters.temperature import fit_temperature as fit_by_search
 from edgetl_exporters.to_int8 import quantize as quantize_file
 from edgetl_exporters.variants import DEFAULT, KINDS, VariantName, ordered
+from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import ContractError, InputError
 from edgetl_runtime.signature import check_private_key
 
@@ -100,7 +101,7 @@ def export(
     """
     begun, wanted, watcher = time.monotonic(), ordered(variants), watcher or Silent()
     _check(model, max_drop, min_precision, static_batch, sign)
-    refuse_existing(out)
+    refuse_place(out)
     fit = fit_temperature or (lambda logits, targets: fit_by_search(model.task, logits, targets))
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
         watcher.phase("ONNX and OpenVINO files")

@@ -13,8 +13,7 @@ from pathlib import Path
 from edgetl_exporters.model import Floats, Model, Provenance
 from edgetl_exporters.reference import ReferenceCase, encode_logits
 from edgetl_exporters.sbom import sbom
-from edgetl_runtime.atomic import replacing_file, replacing_folder
-from edgetl_runtime.errors import InputError
+from edgetl_runtime.atomic import refuse_place, replacing_file, replacing_folder
 from edgetl_runtime.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -83,12 +82,6 @@ def pack(
     return manifest
 
 
-def refuse_existing(out: Path) -> None:
-    """Refuse a place that is taken, before any work is done for it."""
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{str(out)!r} exists already. Choose another --out, or remove it.")
-
-
 def _write_folder(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> None:
     with replacing_folder(out) as folder:
         for path, data in files.items():
@@ -98,7 +91,7 @@ def _write_folder(out: Path, files: Mapping[str, bytes], prove: Callable[[Path],
 
 
 def _write_zip(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> None:
-    refuse_existing(out)
+    refuse_place(out)
     with replacing_file(out) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
             for path, data in sorted(files.items()):

@@ -87,6 +87,19 @@ def replacing_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _sync(path.parent)
 
 
+def refuse_place(path: Path) -> None:
+    """Refuse a place where nothing new can be written, before any work is done for it.
+
+    Raises:
+        InputError: it is taken, or the nearest folder above it that exists may not be written.
+    """
+    if os.path.lexists(path):
+        raise InputError(f"{str(path)!r} exists already. Choose another --out, or remove it.")
+    above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"Nothing can be written in {str(above)!r}. Choose another --out.")
+
+
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return

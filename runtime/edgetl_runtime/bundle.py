@@ -134,7 +134,10 @@ class Bundle:
 
 def _check_folder(root: Path, name: str, verify: bool) -> Manifest:
     """Hold every file under `root` against the manifest; `name` is what messages call the bundle."""
-    manifest = Manifest.from_json(_read_manifest(root / MANIFEST_NAME, name))
+    try:
+        manifest = Manifest.from_json(_read_manifest(root / MANIFEST_NAME, name))
+    except BundleError as error:
+        raise BundleError(f"{name!r} cannot be opened: {error}") from error
     found = dict(_walk(root, name))
     odd = [path for path, status in found.items() if not _is_regular(status)]
     refuse(name, [f"{path!r} is not a regular file" for path in odd])

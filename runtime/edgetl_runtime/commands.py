@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl_runtime.errors import EngineError, InputError, PictureError, ProofError
+from edgetl_runtime.atomic import refuse_place
+from edgetl_runtime.errors import EngineError, InputError, PictureError, ProofError, ReceiptError
 
 if TYPE_CHECKING:
     from edgetl_runtime.benching import Timed
@@ -139,6 +140,8 @@ def run_validate(
 
     if resume and out is None:
         raise InputError("--resume needs --out: the answers so far lie beside the receipt.")
+    if out is not None:
+        _check_out(out)
     journal = None if out is None else journal_of(out)
     with _opened(bundle, where, notify) as session:
         receipt = validate(
@@ -155,6 +158,19 @@ def run_validate(
         receipt.write(out)
         journal.unlink(missing_ok=True)
     return receipt
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place for a receipt before the work: only a receipt may be replaced."""
+    from edgetl_runtime.receipt import Receipt
+
+    if not out.exists():
+        refuse_place(out)
+        return
+    try:
+        Receipt.read(out)
+    except ReceiptError as error:
+        raise InputError(f"{str(out)!r} is there and will not be replaced: {error}") from error
 
 
 def run_check(

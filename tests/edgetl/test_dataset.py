@@ -97,14 +97,29 @@ def test_a_picture_in_two_given_splits_is_reported() -> None:
         *(picture(10 + number, label, split="val") for number, label in enumerate("ab")),
         picture(0, "a", split="test"),
     ]
-    (leak,) = split_dataset(index_of(*given)).leaks
+    dataset = split_dataset(index_of(*given))
+    (leak,) = dataset.leaks
     assert leak == (f"{0:064x}", ("test", "train"))
+    first, last = given[0].path, given[-1].path
+    assert dataset.flaws()["leakage"] == [f"{first} = {last}, in test and train"]
+    assert f"leakage: {first} = {last}, in test and train" in dataset.notes()
 
 
 def test_contradicting_labels_are_reported() -> None:
     given = [*pictures(0, 30, "a"), *pictures(100, 30, "b"), picture(0, "b")]
-    (conflict,) = split_dataset(index_of(*given)).conflicts
+    dataset = split_dataset(index_of(*given))
+    (conflict,) = dataset.conflicts
     assert conflict == (f"{0:064x}", (("a",), ("b",)))
+    assert dataset.flaws()["contradiction"] == [f"{given[0].path} = {given[-1].path}, as a and b"]
+
+
+def test_five_flaws_are_told_and_the_rest_counted() -> None:
+    given = [*pictures(0, 30, "a"), *pictures(100, 30, "b")]
+    dataset = split_dataset(index_of(*given, *(replace(one, labels=("b",)) for one in given[:7])))
+    told = [line for line in dataset.notes() if line.startswith("contradiction")]
+    assert len(told) == 6
+    assert told[-1] == "contradiction: 2 more; the run's run.json names all"
+    assert len(dataset.flaws()["contradiction"]) == 7
 
 
 def test_without_val_a_share_of_train_becomes_val() -> None:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetl_runtime.atomic import replacing_file, replacing_folder, write_bytes, write_json, write_text
+from edgetl_runtime.atomic import (
+    refuse_place,
+    replacing_file,
+    replacing_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from edgetl_runtime.errors import InputError
 
 
@@ -247,3 +254,21 @@ def test_json_keeps_names_that_are_not_utf8(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     write_json(tmp_path / "a.json", [name])
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == [name]
+
+
+@pytest.mark.parametrize("taken", ["file", "folder", "link to nothing"])
+def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path, taken):
+    place = tmp_path / "out"
+    {"file": place.touch, "folder": place.mkdir, "link to nothing": lambda: place.symlink_to("nowhere")}[
+        taken
+    ]()
+    with pytest.raises(InputError, match=r"out' exists already\. Choose another --out, or remove it\."):
+        refuse_place(place)
+
+
+def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"Nothing can be written in '.*file'\. Choose another --out\."):
+        refuse_place(tmp_path / "file" / "folder" / "out")
+    refuse_place(tmp_path / "new" / "folder" / "out")
+    assert everything_in(tmp_path) == ["file"]

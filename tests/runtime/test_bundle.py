@@ -125,7 +125,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: bytes, mes
 def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     folder = tiny_bundle(tmp_path / "bundle")
     edit_manifest(folder, lambda value: value["files"][0].update(path=path))
-    assert refusal(folder).startswith("FileEntry.path must be relative")
+    assert refusal(folder).startswith(f"{str(folder)!r} cannot be opened: FileEntry.path must be relative")
 
 
 def test_what_is_not_a_bundle_is_said_to_be_none(tmp_path: Path) -> None:

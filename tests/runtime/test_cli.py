@@ -90,6 +90,16 @@ def test_validate_goes_on_with_its_journal_and_removes_it(bundle, data, tmp_path
     assert "--resume needs --out" in capsys.readouterr().err
 
 
+def test_only_a_receipt_is_replaced_by_a_receipt(bundle, data, tmp_path, capsys):
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("chapter one", encoding="utf-8")
+    assert main(["validate", str(bundle), str(data), "--split", "all", "--out", str(mine)]) == 2
+    assert "thesis.txt' is there and will not be replaced: " in capsys.readouterr().err
+    assert mine.read_text(encoding="utf-8") == "chapter one"
+    assert main(["validate", str(bundle), str(data), "--out", str(mine / "r.json")]) == 2
+    assert "Nothing can be written in " in capsys.readouterr().err
+
+
 def test_bench_times_every_variant_that_can_be_used(bundle, data, capsys):
     assert main(["bench", str(bundle), str(data / "red" / "0.png"), "--rounds", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
