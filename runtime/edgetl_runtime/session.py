@@ -24,6 +24,7 @@ from edgetl_runtime.errors import (
     PictureError,
     ProofError,
 )
+from edgetl_runtime.forking import never_destroy, on_fork
 from edgetl_runtime.manifest import Manifest, Variant
 from edgetl_runtime.opening import AUTO, Policy, Skipped, Target, memory_of, open_first
 from edgetl_runtime.proof import Proof
@@ -102,6 +103,7 @@ class Session:
         self._process = os.getpid()
         self._reopen = reopen
         self._lock = Lock()
+        on_fork(self, Session._keep_inherited)
 
     @classmethod
     def open(
@@ -312,6 +314,11 @@ class Session:
                 "Export it again."
             )
         return logits, probabilities
+
+    def _keep_inherited(self) -> None:
+        """Begin life in a forked process: the engine's threads stayed behind, and maybe who held the lock."""
+        self._lock = Lock()
+        never_destroy(self._engine)
 
     def _renew(self) -> None:
         """Make the engine anew after a fork, which copies its memory and none of its threads."""
