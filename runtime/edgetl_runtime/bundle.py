@@ -39,7 +39,7 @@ class Bundle:
         self._names = {entry.path for entry in manifest.files}
         self._discard: Callable[[], object] = lambda: None
         if temporary:
-            self._discard = weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+            self._discard = weakref.finalize(self, _remove, root, os.getpid())
 
     @classmethod
     def open(
@@ -130,6 +130,12 @@ class Bundle:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _remove(root: Path, process: int) -> None:
+    """Remove what this process unpacked; one that was forked from it only inherited it."""
+    if os.getpid() == process:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _check_folder(root: Path, name: str, verify: bool) -> Manifest:

@@ -1,6 +1,8 @@
 import gc
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,3 +167,24 @@ def test_an_unpacked_zip_is_removed_when_forgotten(tmp_path: Path) -> None:
     del bundle
     gc.collect()
     assert not root.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("end", ["close", "exit"])
+def test_an_unpacked_zip_is_left_to_the_process_that_unpacked_it(tmp_path: Path, end: str) -> None:
+    code = (
+        "import os, sys\n"
+        "from edgetl_runtime import Bundle\n"
+        "bundle = Bundle.open(sys.argv[1])\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    bundle.close() if sys.argv[2] == 'close' else None\n"
+        "    sys.exit()\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "assert bundle.path('onnx/model.onnx').is_file()\n"
+    )
+    archive = zip_folder(tiny_bundle(tmp_path / "bundle"), tmp_path / "b.zip")
+    (tmp_path / "temporary").mkdir()
+    own = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    subprocess.run([sys.executable, "-c", code, archive, end], env=own, check=True, timeout=60)
+    assert list((tmp_path / "temporary").iterdir()) == []
