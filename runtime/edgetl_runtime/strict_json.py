@@ -197,11 +197,11 @@ def _with_whole_numbers(value: object) -> object:
 
 
 def _object_without_doubles(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {brief(twice)} appears twice in one object")
+    found: dict[str, JSON] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {brief(key)} appears twice in one object")
+        found[key] = value
     return found
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from edgetl_runtime.errors import BundleError, InputError, ReceiptError
-from edgetl_runtime.strict_json import Fields, canonical, check, parse
+from edgetl_runtime.strict_json import Fields, _object_without_doubles, canonical, check, parse
 
 
 def fields(text: str, *keys: str) -> Fields:
@@ -103,3 +103,20 @@ def test_equal_values_have_one_text() -> None:
     )
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(float("nan"))
+
+
+def test_a_key_twice_among_many_is_found_by_looking_at_each_once() -> None:
+    compared = 0
+
+    class Counted(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    keys = [Counted(number) for number in range(2_000)]
+    with pytest.raises(ValueError, match="the key '1999' appears twice in one object"):
+        _object_without_doubles([(key, None) for key in (*keys, Counted(1_999))])
+    assert compared < 2 * len(keys)
