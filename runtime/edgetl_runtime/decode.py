@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.errors import InputError, PictureError
+from edgetl_runtime.markers import refuse_endless_jpeg
 from edgetl_runtime.pillow import COPY_AGAIN, FORMATS, MAX_PIXELS, SAVE_AGAIN, pillow, too_many_pixels
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def check_decodable(data: bytes, name: str) -> None:
 def _open_bytes(data: bytes, name: str) -> "Image":
     if not data:
         raise PictureError(name, "is empty", COPY_AGAIN)
+    if data.startswith(_JPEG):
+        refuse_endless_jpeg(data, name)
     with pillow(name):
         image = _open_jpeg(data) if data.startswith(_JPEG) else _open_any(data)
     image.filename = name

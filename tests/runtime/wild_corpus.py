@@ -158,6 +158,11 @@ def _hostile(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
         yield f"ppm-claims-{side}", b"P6 %d %d 255\n" % (side, side) + bytes(64)
         yield f"bmp-claims-{side}", _bmp(side)
         yield f"gif-claims-{side}", b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + gif[10:]
+    progressive = _bytes(Image.new("L", (4_000, 4_000)), "JPEG", {"progressive": True})
+    last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    yield "jpeg-of-many-scans", progressive[:-2] + 1_000 * last_scan + progressive[-2:]
+    for name, filler in (("segments", b"\xff\xfe\x00\x02"), ("fill", b"\xff"), ("restarts", b"\xff\xd0")):
+        yield f"jpeg-of-many-{name}", jpeg[:2] + 2_000_000 * filler + jpeg[2:]
     text = b"tEXt" + b"a\0" + bytes(64)
     bomb = b"zTXt" + b"a\0\0" + zlib.compress(bytes(64 * 2**20))
     for name, chunk in (("text", text), ("text-bomb", bomb)):
