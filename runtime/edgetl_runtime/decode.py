@@ -9,7 +9,7 @@ import stat
 import struct
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image | NDArray[np.uint8]"
+PictureSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[np.uint8]"
+)
 
 Channels = Literal["rgb", "bgr"]
 
 MAX_FILE_BYTES = 256 * 2**20
 
+_KINDS = "Give a path, encoded bytes, a binary file, a PIL image or an array."
 _JPEG = b"\xff\xd8\xff"
 _ORIENTATION_TAG = 0x0112
 
@@ -36,13 +39,15 @@ def open_picture(source: PictureSource, channels: Channels = "rgb") -> "Image":
     """Open a picture without decoding its pixels; its content tells the format, never its name.
 
     Args:
-        source: a path, the bytes of a file, a PIL image, or an array of uint8: (height, width, 3) RGB,
-            (height, width, 4) RGB and alpha, (height, width) or (height, width, 1) grey.
+        source: a path, the bytes of a file, a binary file, which is read to its end, a PIL image, or an array
+            of uint8: (height, width, 3) RGB, (height, width, 4) RGB and alpha, (height, width) or
+            (height, width, 1) grey.
         channels: the order of the colours in an array, "bgr" as OpenCV gives them; files know their own.
 
     Raises:
         InputError: `channels` is neither "rgb" nor "bgr".
-        PictureError: neither JPEG, PNG, WEBP, BMP, TIFF, GIF nor PPM, or above 256 MiB or 178,956,970 pixels.
+        PictureError: neither JPEG, PNG, WEBP, BMP, TIFF, GIF nor PPM, or above 256 MiB or 178,956,970 pixels;
+            or `source` is of another kind.
     """
     from PIL import Image
 
@@ -52,9 +57,11 @@ def open_picture(source: PictureSource, channels: Channels = "rgb") -> "Image":
         return _from_array(source, channels)
     if isinstance(source, Image.Image):
         return source
-    if isinstance(source, bytes):
-        return _open_bytes(source, "<bytes>")
-    return _open_bytes(read_file(Path(source)), str(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _open_bytes(bytes(source), "<bytes>")
+    if isinstance(source, str | os.PathLike):
+        return _open_bytes(read_file(Path(source)), str(source))
+    return _open_file(source)
 
 
 def read_file(path: Path) -> bytes:
@@ -170,6 +177,22 @@ def _open_bytes(data: bytes, name: str) -> "Image":
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels(name)
     return image
+
+
+def _open_file(file: BinaryIO) -> "Image":
+    """Open what is left of a binary file, or refuse what is none: a camera gives None for a lost frame."""
+    if not hasattr(file, "read"):
+        raise PictureError(f"<{type(file).__name__}>", "is of no kind that can be read", _KINDS)
+    name = str(getattr(file, "name", "<file>"))
+    try:
+        data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise PictureError(name, f"cannot be read ({error})", "Check where it comes from.") from error
+    if not isinstance(data, bytes):
+        raise PictureError(name, "was opened as text", "Open it in mode 'rb'.")
+    if len(data) > MAX_FILE_BYTES:
+        raise PictureError(name, f"has more than {MAX_FILE_BYTES} bytes", SAVE_AGAIN)
+    return _open_bytes(data, name)
 
 
 def _open_jpeg(data: bytes) -> "ImageFile":

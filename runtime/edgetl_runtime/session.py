@@ -166,7 +166,7 @@ class Session:
     def predict(
         self, picture: "PictureSource | list[Source]", *, channels: "Channels" = "rgb"
     ) -> Prediction | list[Prediction]:
-        """Predict one picture or a list: paths, encoded bytes, PIL images, arrays (height, width, 3).
+        """Predict one picture or a list: paths, encoded bytes, binary files, PIL images, arrays (h, w, 3).
 
         Args:
             channels: of arrays: "rgb", or "bgr" as OpenCV gives them.

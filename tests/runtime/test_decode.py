@@ -375,6 +375,41 @@ def test_other_formats_do_not_shrink():
     assert to_rgb(image).size == (48, 40)
 
 
+def test_encoded_bytes_may_lie_in_any_buffer_or_binary_file(tmp_path):
+    data = encoded(tiny_pixels(), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        sources = [
+            data,
+            bytearray(data),
+            memoryview(data),
+            memoryview(b"xy" + data)[2:],
+            io.BytesIO(data),
+            file,
+        ]
+        for source in sources:
+            np.testing.assert_array_equal(np.asarray(to_rgb(open_picture(source))), tiny_pixels())
+    assert reason_of(file).startswith("cannot be read (read of closed file)")
+    with path.open(encoding="latin-1") as text:
+        assert reason_of(text) == "was opened as text"
+
+
+def test_a_binary_file_is_read_up_to_the_limit(monkeypatch):
+    monkeypatch.setattr("edgetl_runtime.decode.MAX_FILE_BYTES", 1_000)
+    assert reason_of(io.BytesIO(bytes(1_001))) == "has more than 1000 bytes"
+
+
+@pytest.mark.parametrize("source", [None, (1, 2), 7, 1.5, object()])
+def test_what_is_no_picture_at_all_is_a_picture_error(source):
+    with pytest.raises(PictureError) as error:
+        open_picture(source)
+    assert str(error.value) == (
+        f"The picture '<{type(source).__name__}>' is of no kind that can be read. "
+        "Give a path, encoded bytes, a binary file, a PIL image or an array."
+    )
+
+
 # Whatever the bytes.
 
 

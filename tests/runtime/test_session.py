@@ -70,7 +70,8 @@ def test_a_picture_gets_the_label_of_its_colour(tmp_path: Path, variant: str, co
 def test_every_form_of_a_picture_gives_the_same_answer(tmp_path: Path) -> None:
     path = write_colour(tmp_path / "picture.png", "green")
     image = Image.open(path)
-    forms = [path, str(path), path.read_bytes(), image, np.asarray(image)]
+    data = path.read_bytes()
+    forms = [path, str(path), data, bytearray(data), memoryview(data), image, np.asarray(image)]
     with Session.open(tiny_bundle(tmp_path / "bundle")) as session:
         one_by_one = [session.predict(form).logits for form in forms]
         together = [answer.logits for answer in session.predict(forms)]
@@ -117,11 +118,11 @@ def test_a_stream_gives_what_predict_gives_in_its_order(tmp_path: Path) -> None:
 def test_an_error_of_one_picture_is_raised_in_its_place_or_given_as_a_value(
     tmp_path: Path, batch: int
 ) -> None:
-    pictures = [tiny_pixels(0), b"nothing", tiny_pixels(1), b"", tiny_pixels(2)]
+    pictures = [tiny_pixels(0), b"nothing", tiny_pixels(1), b"", tiny_pixels(2), None]
     with Session.open(tiny_bundle(tmp_path / "bundle"), batch=batch) as session:
         found = list(session.stream(pictures, errors="yield"))
         assert [type(one) for one in found] == [
-            *(Prediction, PictureError, Prediction, PictureError, Prediction)
+            *(Prediction, PictureError, Prediction, PictureError, Prediction, PictureError)
         ]
         assert "is empty" in str(found[3])
         answers = session.stream(pictures)
