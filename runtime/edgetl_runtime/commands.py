@@ -289,21 +289,30 @@ def run_info(bundle: Path) -> Manifest:
 
 
 def run_install(
-    bundle: Path, into: Path, *, trust: Sequence[str] | None, variant: str = "auto", device: str = "cpu"
+    bundle: Path,
+    into: Path,
+    *,
+    trust: Sequence[str] | None,
+    where: Where = HERE,
+    notify: Notify = _silent,
 ) -> Pointer:
-    """Install a bundle into a folder of slots; `trust` names public keys as `PublicKey.read` takes them."""
+    """Install a bundle into a folder of slots; see `run_predict` for `where`, in which it proves itself.
+
+    Args:
+        trust: Public keys as `PublicKey.read` takes them; None asks for no signature.
+    """
     from edgetl_runtime.installation import install
 
-    return install(bundle, into, trust=_keys(trust), prove=partial(_prove, variant=variant, device=device))
+    return install(bundle, into, trust=_keys(trust), prove=partial(_prove, where=where, notify=notify))
 
 
 def run_rollback(
-    into: Path, *, trust: Sequence[str] | None, variant: str = "auto", device: str = "cpu"
+    into: Path, *, trust: Sequence[str] | None, where: Where = HERE, notify: Notify = _silent
 ) -> Pointer:
     """Go back to the bundle before; see `run_install` for the arguments."""
     from edgetl_runtime.installation import rollback
 
-    return rollback(into, trust=_keys(trust), prove=partial(_prove, variant=variant, device=device))
+    return rollback(into, trust=_keys(trust), prove=partial(_prove, where=where, notify=notify))
 
 
 def parse_points(text: str, what: str = "A margin") -> float:
@@ -331,10 +340,9 @@ def _keys(trust: Sequence[str] | None) -> list[PublicKey] | None:
     return None if trust is None else [PublicKey.read(key) for key in trust]
 
 
-def _prove(bundle: Bundle, *, variant: str, device: str) -> None:
-    from edgetl_runtime.session import Session
-
-    Session.open(bundle, variant=variant, device=device).close()
+def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
+    with _opened(bundle, where, notify):
+        pass
 
 
 @contextmanager

@@ -260,6 +260,21 @@ def test_the_commands_install_and_go_back(tmp_path, bundles, capsys):
     assert "first" in capsys.readouterr().out
 
 
+def test_the_commands_prove_as_the_app_will_open(tmp_path, bundles, capsys):
+    first, second = bundles("first", "second")
+    folder = str(tmp_path / "slots")
+    toaster = ["--variant", "onnx-fp32", "--device", "toaster"]
+    for command in (["install", str(first), "--into", folder], ["rollback", folder]):
+        if command[0] == "rollback":
+            install(second, folder, prove=no_proof)
+        assert main([*command, *toaster]) == 2
+        assert "has no device 'toaster'" in capsys.readouterr().err
+        assert main([*command, "--threads", "0"]) == 2
+        assert "threads must be at least 1" in capsys.readouterr().err
+        assert main([*command, *toaster, "--fallback", "cpu", "--hint", "throughput"]) == 0
+        assert "was skipped: Engine 'onnxruntime' has no device 'toaster'" in capsys.readouterr().err
+
+
 def test_the_command_asks_for_a_signature(tmp_path, bundles, capsys):
     (first,) = bundles("first")
     assert main(["install", str(first), "--into", str(tmp_path / "slots"), "--trust", "0" * 64]) == 2

@@ -6,9 +6,9 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from edgetl_runtime.cli.arguments import add_session, add_trust
+from edgetl_runtime.cli.arguments import add_session, add_trust, where
 from edgetl_runtime.cli.guard import Outcome
-from edgetl_runtime.cli.printing import to_json
+from edgetl_runtime.cli.printing import note, to_json
 from edgetl_runtime.commands import run_install
 
 SUMMARY = "Prove a bundle beside the one in use and switch to it."
@@ -26,7 +26,5 @@ def run(given: Namespace) -> Outcome:
     """Install; whatever goes wrong, the bundle in use stays."""
     from edgetl_runtime.presentation import render_pointer
 
-    pointer = run_install(
-        given.bundle, given.into, trust=given.trust, variant=given.variant, device=given.device
-    )
+    pointer = run_install(given.bundle, given.into, trust=given.trust, where=where(given), notify=note)
     return Outcome(to_json(asdict(pointer)) if given.json else render_pointer(given.into, pointer))
