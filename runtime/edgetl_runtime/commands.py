@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.fleet import Fleet
     from edgetl_runtime.ledger import Wear
     from edgetl_runtime.manifest import Manifest
+    from edgetl_runtime.opening import Proving
     from edgetl_runtime.pictures import Progress
     from edgetl_runtime.planning import Plan
     from edgetl_runtime.receipt import Receipt
@@ -341,16 +342,18 @@ def _keys(trust: Sequence[str] | None) -> list[PublicKey] | None:
 
 
 def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
-    with _opened(bundle, where, notify):
+    with _opened(bundle, where, notify, prove="anew"):
         pass
 
 
 @contextmanager
-def _opened(bundle: Path | Bundle, where: Where, notify: Notify) -> Iterator[Session]:
+def _opened(
+    bundle: Path | Bundle, where: Where, notify: Notify, *, prove: Proving = True
+) -> Iterator[Session]:
     from edgetl_runtime.session import Session
 
     settings = asdict(where)
-    with Session.open(bundle, **settings) as session:
+    with Session.open(bundle, **settings, prove=prove) as session:
         for skipped in session.skipped:
             notify(f"variant {skipped.variant!r} was skipped: {skipped.reason}")
         yield session

@@ -36,7 +36,7 @@ def prove_here(bundle: Bundle) -> None:
     """Open the bundle's first usable variant on this machine's CPU, and let it prove itself."""
     from edgetl_runtime.session import Session
 
-    Session.open(bundle).close()
+    Session.open(bundle, prove="anew").close()
 
 
 def install(

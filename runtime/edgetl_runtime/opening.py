@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgetl_runtime.strict_json import JSON
 
 Policy = Literal["refuse", "next"]
+# "anew": also where this machine remembers that the variant agreed.
+Proving = bool | Literal["anew"]
 AUTO = "auto"
 
 
@@ -40,7 +42,7 @@ class Target:
     batch: int
     threads: int | None
     hint: Hint
-    prove: bool
+    prove: Proving
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -100,7 +102,8 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     if target.prove:
         executed: JSON = [engine.executed_device, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}
-        session.proof = proof_from_json(memory.read("proof", **facts), variant.name, session.device)
+        known = None if target.prove == "anew" else memory.read("proof", **facts)
+        session.proof = proof_from_json(known, variant.name, session.device)
         if session.proof is None:
             session.proof = prove(session)
             memory.write("proof", proof_to_json(session.proof), **facts)

@@ -26,7 +26,7 @@ from edgetl_runtime.errors import (
 )
 from edgetl_runtime.forking import never_destroy, on_fork
 from edgetl_runtime.manifest import Manifest, Variant
-from edgetl_runtime.opening import AUTO, Policy, Skipped, Target, memory_of, open_first
+from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first
 from edgetl_runtime.proof import Proof
 from edgetl_runtime.remembered import Memory
 from edgetl_runtime.streaming import default_workers, in_order
@@ -117,7 +117,7 @@ class Session:
         threads: int | None = None,
         hint: Hint = "latency",
         on_disagreement: Policy = "refuse",
-        prove: bool = True,
+        prove: Proving = True,
         cache: bool = True,
     ) -> "Session":
         """Open a variant and prove it.
@@ -134,7 +134,8 @@ class Session:
                 for `stream` and for several threads.
             on_disagreement: "refuse" raises where the variant fails on this device; "next" tries those after
                 it in the manifest's order, and keeps the reasons in `skipped`.
-            prove: False leaves out the reference cases.
+            prove: False leaves out the reference cases; "anew" runs them even where this machine remembers
+                that the variant agreed.
             cache: False forgets what this machine found out earlier and remembers nothing: proofs, choices
                 and compiled graphs, in $EDGETL_CACHE or the user's cache folder.
 

@@ -13,6 +13,7 @@ from tiny_bundle import tiny_bundle, write_colour, zip_folder
 
 from edgetl_runtime import Bundle, Session, installation
 from edgetl_runtime.cli import main
+from edgetl_runtime.engines.ort import OrtEngine
 from edgetl_runtime.errors import BundleError, InputError, ProofError, SignatureError
 from edgetl_runtime.installation import install, rollback
 from edgetl_runtime.signature import PublicKey
@@ -135,6 +136,28 @@ def test_a_rollback_to_a_damaged_bundle_is_refused(tmp_path, bundles):
     with pytest.raises(BundleError, match="is missing"):
         rollback(folder, prove=no_proof)
     assert name_in_use(folder) == "second"
+
+
+def test_what_this_machine_remembers_is_no_proof_for_a_switch(tmp_path, bundles, monkeypatch, capsys):
+    first, second = bundles("first", "second")
+    folder = tmp_path / "slots"
+    before = install(first, folder), install(second, folder)
+    Session.open(first).close()
+    run = OrtEngine.run
+
+    def wrong(engine, images):
+        logits, probabilities = run(engine, images)
+        return logits + 1, probabilities
+
+    monkeypatch.setattr(OrtEngine, "run", wrong)  # As after an update of a driver that does not tell.
+    assert Session.open(first).proof.remembered
+    with pytest.raises(ProofError, match="logits off by 1"):
+        rollback(folder)
+    with pytest.raises(ProofError, match="logits off by 1"):
+        install(first, folder)
+    assert main(["rollback", str(folder)]) == 1
+    assert "logits off by 1" in capsys.readouterr().err
+    assert read_pointer(folder) == before[-1]
 
 
 def test_a_rollback_without_a_bundle_before_says_so(tmp_path, bundles):
