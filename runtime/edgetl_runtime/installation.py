@@ -6,6 +6,7 @@ switched. Nothing here touches the slot in use. What a bundle's proof is, the ca
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -19,11 +20,22 @@ from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import BundleError, EdgetlError, InputError
 from edgetl_runtime.manifest import UNLISTED
 from edgetl_runtime.signature import PublicKey
-from edgetl_runtime.slots import POINTER_NAME, Pointer, Slot, is_slots, read_pointer, write_pointer
+from edgetl_runtime.slots import (
+    POINTER_NAME,
+    SLOT_NAMES,
+    Pointer,
+    Slot,
+    SlotName,
+    find_pointer,
+    is_slots,
+    read_pointer,
+    write_pointer,
+)
 
 __all__ = ["Prove", "install", "prove_here", "rollback"]
 
 LOCK_NAME = ".lock"
+_LOG = logging.getLogger(__name__)
 
 Prove = Callable[[Bundle], object]
 """Raises an `EdgetlError` where a bundle must not be used on this device."""
@@ -66,8 +78,8 @@ def install(
     """
     folder = Path(into)
     with Bundle.open(bundle, trust=trust) as source, _locked(folder):
-        before = read_pointer(folder) if is_slots(folder) else None
-        if before is not None and before.current.id == source.id and _is_sound(folder, before.current):
+        before = find_pointer(folder) or _mended(folder)
+        if before is not None and _whole(folder, before.current.name) == Slot(before.current.name, source.id):
             return before
         prove(source)
         slot = Slot(before.spare if before else "a", source.id)
@@ -107,6 +119,24 @@ def rollback(
 _HOW = "Make one: edgetl-runtime install BUNDLE --into DIR"
 
 
+def _mended(folder: Path) -> Pointer | None:
+    """Let a damaged `slots.json` name what is whole: the bundle installed last, and the other to go back to.
+
+    Which of them was in use cannot be known any more. None where there is neither pointer nor whole bundle.
+    """
+    if not is_slots(folder):
+        return None
+    found = [slot for name in SLOT_NAMES if (slot := _whole(folder, name)) is not None]
+    if not found:
+        (folder / POINTER_NAME).unlink()
+        return None
+    current, *others = sorted(found, key=lambda slot: -(folder / slot.name).stat().st_mtime_ns)
+    _LOG.warning(
+        "%s was damaged; slot %r, the newest, counts as in use.", folder / POINTER_NAME, current.name
+    )
+    return _switch(folder, Pointer(current, others[0] if others else None))
+
+
 def _switch(folder: Path, pointer: Pointer) -> Pointer:
     write_pointer(folder, pointer)
     return pointer
@@ -137,13 +167,13 @@ def _check(folder: Path, slot: Slot, trust: Sequence[PublicKey] | None, prove: P
         prove(bundle)
 
 
-def _is_sound(folder: Path, slot: Slot) -> bool:
-    """Return whether a slot still holds its bundle, every byte of it."""
+def _whole(folder: Path, name: SlotName) -> Slot | None:
+    """Return what a slot holds where every byte of it is as it should be."""
     try:
-        with Bundle.open(folder / slot.name) as bundle:
-            return bundle.id == slot.id
+        with Bundle.open(folder / name) as bundle:
+            return Slot(name, bundle.id)
     except EdgetlError:  # Damaged, so that it is installed again; that is what the caller was asked for.
-        return False
+        return None
 
 
 @contextmanager

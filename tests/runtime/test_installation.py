@@ -189,6 +189,45 @@ def test_a_slot_that_holds_another_bundle_is_not_opened(tmp_path, bundles):
         Bundle.open(folder)
 
 
+@pytest.mark.parametrize("damage", ["", "{}", '{"format_version": 1, "current": nu'])
+def test_an_installation_mends_a_damaged_pointer(tmp_path, bundles, damage, caplog):
+    first, second, third = bundles("first", "second", "third")
+    folder = tmp_path / "slots"
+    install(first, folder, prove=no_proof)
+    before = install(second, folder, prove=no_proof)
+    (folder / "slots.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(BundleError, match="Run: edgetl-runtime install BUNDLE --into the folder"):
+        Bundle.open(folder)
+    assert install(second, folder, prove=no_proof) == before
+    assert "slots.json was damaged; slot 'b', the newest, counts as in use." in caplog.text
+    (folder / "slots.json").write_text(damage, encoding="utf-8")
+    assert install(third, folder, prove=no_proof).previous == before.current
+    assert name_in_use(folder) == "third"
+
+
+def test_of_slots_without_a_pointer_only_whole_ones_count(tmp_path, bundles):
+    first, second, third = bundles("first", "second", "third")
+    folder = tmp_path / "slots"
+    install(first, folder, prove=no_proof)
+    install(second, folder, prove=no_proof)
+    for damaged, back in (("b", Slot("a", Bundle.open(first).id)), ("a", None)):
+        (folder / damaged / "onnx/model.onnx").write_bytes(b"rotten")
+        (folder / "slots.json").write_text("", encoding="utf-8")
+        copy = shutil.copytree(folder, tmp_path / f"without-{damaged}")
+        assert install(third, copy, prove=no_proof).previous == back
+        assert name_in_use(copy) == "third"
+
+
+def test_a_pointer_of_a_newer_version_is_not_overwritten(tmp_path, bundles):
+    folder = tmp_path / "slots"
+    install(*bundles("first"), folder, prove=no_proof)
+    newer = '{"format_version": 2, "in_use": "a"}'
+    (folder / "slots.json").write_text(newer, encoding="utf-8")
+    with pytest.raises(BundleError, match=r"has format version 2; this edgetl reads 1\. Update edgetl\."):
+        install(*bundles("second"), folder, prove=no_proof)
+    assert (folder / "slots.json").read_text(encoding="utf-8") == newer
+
+
 def test_slots_inside_a_slot_are_not_followed(tmp_path, bundles):
     install(*bundles("first"), tmp_path / "slots", prove=no_proof)
     shutil.rmtree(tmp_path / "slots/a")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.slots import Pointer, Slot, is_slots, read_pointer, write_pointer
+from edgetl_runtime.slots import Pointer, Slot, find_pointer, is_slots, read_pointer, write_pointer
 
 A, B = Slot("a", "1" * 64), Slot("b", "2" * 64)
 
@@ -28,6 +28,7 @@ def test_the_spare_slot_is_the_other_one():
         ("", "is not valid JSON"),
         ("{}", "lacks 'format_version', 'current', 'previous'"),
         (json.dumps({"format_version": 2, "current": None, "previous": None}), "has format version 2"),
+        (json.dumps({"format_version": 0, "current": None, "previous": None}), "format_version must be 1"),
         (json.dumps({"format_version": 1, "current": None, "previous": None}), "current must be an object"),
         (
             json.dumps({"format_version": 1, "current": {"name": "../x", "id": "1" * 64}, "previous": None}),
@@ -53,6 +54,17 @@ def test_a_damaged_pointer_is_refused(tmp_path, text, message):
     (tmp_path / "slots.json").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=message):
         read_pointer(tmp_path)
+
+
+def test_what_is_damaged_or_missing_names_no_slot_and_what_is_newer_is_refused(tmp_path):
+    assert find_pointer(tmp_path) is None
+    (tmp_path / "slots.json").write_text("{", encoding="utf-8")
+    assert find_pointer(tmp_path) is None
+    (tmp_path / "slots.json").write_text('{"format_version": 2}', encoding="utf-8")
+    with pytest.raises(BundleError, match="this edgetl reads 1"):
+        find_pointer(tmp_path)
+    write_pointer(tmp_path, Pointer(B, A))
+    assert find_pointer(tmp_path) == Pointer(B, A)
 
 
 def test_a_pointer_that_cannot_be_read_says_what_to_run(tmp_path):
