@@ -6,7 +6,6 @@ Knows nothing about datasets and figures. This is the hot path: preprocess, run,
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args, overload
@@ -24,7 +23,7 @@ from edgetl_runtime.errors import (
     PictureError,
     ProofError,
 )
-from edgetl_runtime.forking import never_destroy, on_fork
+from edgetl_runtime.forking import PerProcess
 from edgetl_runtime.manifest import Manifest, Variant
 from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first
 from edgetl_runtime.proof import Proof
@@ -64,6 +63,13 @@ class Prediction:
             )
 
 
+def _cannot_reopen() -> Engine:
+    raise EngineError(
+        "The session was made in another process, and this one was forked from it. Use Session.open, or make "
+        "the session after the fork."
+    )
+
+
 class Session:
     """An opened variant, to be closed or used in `with`; its methods may be called from several threads.
 
@@ -80,7 +86,7 @@ class Session:
         engine: Engine,
         *,
         batch: int = 1,
-        reopen: Callable[[], Engine] | None = None,
+        reopen: Callable[[], Engine] = _cannot_reopen,
     ) -> None:
         """Take an engine that was made for `batch`; `Session.open` makes one, and proves it.
 
@@ -98,12 +104,8 @@ class Session:
         self.skipped: tuple[Skipped, ...] = ()
         self.choice: Choice | None = None
         self.opening_ms: float | None = None
-        self._engine: Engine | None = engine
+        self._engine = PerProcess(engine, reopen)
         self._owns_bundle = False
-        self._process = os.getpid()
-        self._reopen = reopen
-        self._lock = Lock()
-        on_fork(self, Session._keep_inherited)
 
     @classmethod
     def open(
@@ -260,7 +262,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of the engine, and of the bundle where the session opened it."""
-        self._engine = self._reopen = None
+        self._engine.let_go()
         if self._owns_bundle:
             self.bundle.close()
 
@@ -302,9 +304,7 @@ class Session:
             return error
 
     def _run(self, images: NDArray[np.uint8]) -> tuple[Logits, Logits]:
-        if os.getpid() != self._process:
-            self._renew()
-        engine = self._engine
+        engine = self._engine.get()
         if engine is None:
             raise InputError("The session is closed. Open it again.")
         logits, probabilities = engine.run(images)
@@ -315,24 +315,6 @@ class Session:
                 "Export it again."
             )
         return logits, probabilities
-
-    def _keep_inherited(self) -> None:
-        """Begin life in a forked process: the engine's threads stayed behind, and maybe who held the lock."""
-        self._lock = Lock()
-        never_destroy(self._engine)
-
-    def _renew(self) -> None:
-        """Make the engine anew after a fork, which copies its memory and none of its threads."""
-        with self._lock:
-            if os.getpid() == self._process:
-                return
-            if self._engine is not None and self._reopen is None:
-                raise EngineError(
-                    f"The session was made in process {self._process}, this one was forked from it. "
-                    "Use Session.open, or make the session after the fork."
-                )
-            self._engine = self._reopen() if self._reopen is not None else None
-            self._process = os.getpid()
 
 
 def _open(

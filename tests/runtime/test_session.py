@@ -249,7 +249,7 @@ def test_forked_processes_go_on_with_engines_of_their_own(tmp_path: Path, varian
 def test_a_session_that_cannot_make_its_engine_anew_refuses_after_a_fork(tmp_path: Path) -> None:
     bundle = Bundle.open(tiny_bundle(tmp_path / "bundle"))
     session = Session(bundle, bundle.manifest.variants[0], Fixed([1, 2, 3], [0.1, 0.2, 0.7]))
-    session._process -= 1  # As it is in a child.
+    session._engine._process -= 1  # As it is in a child.
     with pytest.raises(EngineError, match=r"was forked from it\. Use Session\.open"):
         session.predict(tiny_pixels())
 
