@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ReceiptError,
         SignatureError,
     )
-    from edgetl_runtime.following import Follower, follow
+    from edgetl_runtime.following import follow
     from edgetl_runtime.gating import Flip, Verdict, gate
     from edgetl_runtime.installation import install, rollback
     from edgetl_runtime.manifest import Manifest, Variant
@@ -49,7 +49,6 @@ __all__ = [
     "EngineError",
     "Figure",
     "Flip",
-    "Follower",
     "Index",
     "InputError",
     "Interval",
@@ -97,7 +96,7 @@ _MODULES = {
         "ReceiptError",
         "SignatureError",
     ),
-    "following": ("Follower", "follow"),
+    "following": ("follow",),
     "gating": ("Flip", "Verdict", "gate"),
     "installation": ("install", "rollback"),
     "manifest": ("Manifest", "Variant"),

@@ -11,6 +11,7 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,7 @@ from edgetl_runtime.errors import BundleError
 from edgetl_runtime.manifest import MANIFEST_NAME, MAX_FILES, MAX_MANIFEST_BYTES, Manifest
 from edgetl_runtime.signature import PublicKey, read_signature
 from edgetl_runtime.signature import verify as verify_signature
-from edgetl_runtime.slots import is_slots, read_pointer
+from edgetl_runtime.slots import Slot, is_slots, read_pointer
 from edgetl_runtime.unpack import unpack
 
 
@@ -62,10 +63,17 @@ class Bundle:
             BundleError: not a bundle, damaged, hostile or of a newer version; names what is wrong.
         """
         path = Path(path)
-        try:
+        with _readable(path):
             opened = cls._open(path, verify)
-        except OSError as error:
-            raise BundleError(f"The bundle {str(path)!r} cannot be read: {error}.") from error
+        if trust is not None:
+            opened._require_signature(trust)
+        return opened
+
+    @classmethod
+    def open_slot(cls, folder: Path, slot: Slot, *, trust: Sequence[PublicKey] | None = None) -> "Bundle":
+        """Open what a slot of a folder should hold, whichever slot is in use; see `open` for the rest."""
+        with _readable(folder / slot.name):
+            opened = cls._open_slot(folder, slot, True)
         if trust is not None:
             opened._require_signature(trust)
         return opened
@@ -84,16 +92,20 @@ class Bundle:
     @classmethod
     def _open_slots(cls, path: Path, verify: bool) -> "Bundle":
         pointer = read_pointer(path)
-        root = (path / pointer.current.name).resolve()
         try:
-            manifest = _check_folder(root, str(path / pointer.current.name), verify)
-            if manifest.hash != pointer.current.id:
-                raise BundleError(f"{str(root)!r} holds another bundle than was installed. Install it again.")
+            return cls._open_slot(path, pointer.current, verify)
         except (BundleError, OSError):
             # Since the pointer was read, two installations may have put another bundle into this very slot.
             if read_pointer(path) != pointer:
                 return cls._open_slots(path, verify)
             raise
+
+    @classmethod
+    def _open_slot(cls, path: Path, slot: Slot, verify: bool) -> "Bundle":
+        root = (path / slot.name).resolve()
+        manifest = _check_folder(root, str(path / slot.name), verify)
+        if manifest.hash != slot.id:
+            raise BundleError(f"{str(root)!r} holds another bundle than was installed. Install it again.")
         return cls(root, manifest)
 
     @classmethod
@@ -130,6 +142,14 @@ class Bundle:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"The bundle {str(path)!r} cannot be read: {error}.") from error
 
 
 def _remove(root: Path, process: int) -> None:

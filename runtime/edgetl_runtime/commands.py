@@ -353,7 +353,7 @@ def _opened(
     from edgetl_runtime.session import Session
 
     settings = asdict(where)
-    with Session.open(bundle, **settings, prove=prove) as session:
+    with Session.open(bundle, **settings, prove=prove, follow=False) as session:
         for skipped in session.skipped:
             notify(f"variant {skipped.variant!r} was skipped: {skipped.reason}")
         yield session

@@ -1,6 +1,6 @@
-"""A session that follows the switches of a folder of slots, in an app that is never restarted.
+"""Which session of a folder of slots answers now: an app that is never restarted goes with every switch.
 
-Knows when to open another session, and leaves all else to `session`.
+Knows when to open another session, and which one to keep where a bundle cannot be used.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.errors import EdgetlError
+from edgetl_runtime.errors import BundleError, EdgetlError, EngineError, ProofError
+from edgetl_runtime.forking import on_fork
 from edgetl_runtime.signature import PublicKey
-from edgetl_runtime.slots import POINTER_NAME
+from edgetl_runtime.slots import POINTER_NAME, Slot, find_pointer
 
 if TYPE_CHECKING:
-    from edgetl_runtime.decode import PictureSource
-    from edgetl_runtime.session import Prediction, Session
+    from edgetl_runtime.session import Session
 
 __all__ = ["Follower", "follow"]
 
@@ -35,68 +36,75 @@ def follow(
     trust: Sequence[PublicKey] | None = None,
     open_session: OpenSession | None = None,
     automatic: bool = True,
-) -> Follower:
-    """Open the bundle in use of a folder of slots, and go with every switch.
+) -> Session:
+    """Open a folder of slots as `Session.open` does, with a say in how and when.
 
     Args:
         trust: public keys of which one must have signed each bundle; None asks for no signature.
         open_session: how a bundle is opened: `Session.open` by default, or such as
             `functools.partial(Session.open, device="npu")`.
-        automatic: whether `predict` looks for a switch, at the cost of one `stat` a call. With False a switch
-            is followed only in `refresh`, at a time that suits the app.
+        automatic: whether every call looks for a switch, at the cost of one `stat`. With False a switch is
+            followed only in `Session.refresh`, at a time that suits the app.
 
     Raises:
         what `Bundle.open` and `open_session` raise.
     """
-    return Follower(Path(folder), trust=trust, open_session=open_session, automatic=automatic)
+    from edgetl_runtime.session import Session, of_slots
+
+    return of_slots(Follower(Path(folder), open_session or Session.open, trust=trust, automatic=automatic))
 
 
 class Follower:
-    """What `follow` gives: a session that is replaced at a switch; its methods may be called from any thread.
+    """The session of the bundle in use, replaced at a switch; its methods may be called from any thread.
 
-    session: the one in use; hold on to it for one piece of work only. failure: why the last switch could not
-    be followed, so that the session before is still in use; None where all is well.
+    session: the one that answers now. failure: why the bundle that `slots.json` names is not the one that
+    answers; None where it is.
     """
 
     def __init__(
         self,
         folder: Path,
+        open_session: OpenSession,
         *,
         trust: Sequence[PublicKey] | None = None,
-        open_session: OpenSession | None = None,
         automatic: bool = True,
     ) -> None:
-        """Open the bundle in use; see `follow`."""
+        """Open the bundle in use, or the one before where that one cannot be used; see `follow`."""
         self.folder = folder
         self.failure: EdgetlError | None = None
         self._trust = trust
         self._open_session = open_session
         self._automatic = automatic
-        self._changing = Lock()
+        self._unlock()
+        on_fork(self, Follower._unlock)
         self._seen = self._stamp()
-        self.session = self._opened()
+        self.session = self._first()
 
-    def predict(self, picture: PictureSource) -> Prediction:
-        """Predict one picture, with the bundle in use; see `Session.predict`.
+    def now(self) -> Session:
+        """Return the session of the bundle in use.
 
         The call that notices a switch opens the new session first, which takes as long as opening does; calls
-        of other threads meanwhile use the session before. A new bundle that cannot be opened is logged as an
-        error and kept in `failure`, and the session before answers.
+        of other threads meanwhile get the session before. A new bundle that cannot be opened is logged as an
+        error and kept in `failure`, and the session before stays.
         """
         if self._automatic and self._stamp() != self._seen:
             self._change(wait=False)
-        return self.session.predict(picture)
+        return self.session
 
     def refresh(self) -> bool:
-        """Follow a switch now, and return whether there was one.
-
-        Raises:
-            EdgetlError: the new bundle cannot be opened; the session before stays in use.
-        """
+        """Follow a switch now; see `Session.refresh`."""
         changed = self._stamp() != self._seen and self._change(wait=True)
         if self.failure is not None:
             raise self.failure
         return changed
+
+    def close(self) -> None:
+        """Follow no more, and close the session."""
+        self._automatic = False
+        self.session.close()
+
+    def _unlock(self) -> None:
+        self._changing = Lock()
 
     def _change(self, *, wait: bool) -> bool:
         if not self._changing.acquire(blocking=wait):
@@ -122,10 +130,37 @@ class Follower:
         self.failure = None
         return True
 
-    def _opened(self) -> Session:
-        from edgetl_runtime.session import Session
+    def _first(self) -> Session:
+        try:
+            return self._opened()
+        except (BundleError, EngineError, ProofError) as error:
+            return self._before(error)
 
-        return (self._open_session or Session.open)(Bundle.open(self.folder, trust=self._trust))
+    def _opened(self, slot: Slot | None = None) -> Session:
+        """Open the bundle in use, or what lies in a slot."""
+        begun = perf_counter()
+        if slot is None:
+            bundle = Bundle.open(self.folder, trust=self._trust)
+        else:
+            bundle = Bundle.open_slot(self.folder, slot, trust=self._trust)
+        session = self._open_session(bundle)
+        session.opening_ms = 1000 * (perf_counter() - begun)
+        return session
+
+    def _before(self, error: BundleError | EngineError | ProofError) -> Session:
+        """Open the bundle before the one in use, which was damaged, or fails with a driver that changed."""
+        pointer = find_pointer(self.folder)
+        if pointer is None or pointer.previous is None:
+            raise error
+        slot = pointer.previous
+        try:
+            session = self._opened(slot)
+        except (BundleError, EngineError, ProofError) as second:
+            both = f"{error} The bundle before it, in slot {slot.name!r}, cannot be used either: {second}"
+            raise type(error)(both) from error
+        self.failure = error
+        _LOG.warning("The bundle before, in slot %r of %s, is used: %s", slot.name, self.folder, error)
+        return session
 
     def _stamp(self) -> _Stamp:
         """Return what tells one pointer file from another."""

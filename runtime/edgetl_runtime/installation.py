@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgetl_runtime.atomic import replacing_folder
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.errors import BundleError, EdgetlError, InputError
+from edgetl_runtime.errors import EdgetlError, InputError
 from edgetl_runtime.manifest import UNLISTED
 from edgetl_runtime.signature import PublicKey
 from edgetl_runtime.slots import (
@@ -82,6 +82,7 @@ def install(
         if before is not None and _whole(folder, before.current.name) == Slot(before.current.name, source.id):
             return before
         prove(source)
+        before = _usable(folder, before, prove)
         slot = Slot(before.spare if before else "a", source.id)
         _clear(folder, before, slot)
         _fill(folder / slot.name, source)
@@ -128,13 +129,30 @@ def _mended(folder: Path) -> Pointer | None:
         return None
     found = [slot for name in SLOT_NAMES if (slot := _whole(folder, name)) is not None]
     if not found:
-        (folder / POINTER_NAME).unlink()
         return None
     current, *others = sorted(found, key=lambda slot: -(folder / slot.name).stat().st_mtime_ns)
     _LOG.warning(
         "%s was damaged; slot %r, the newest, counts as in use.", folder / POINTER_NAME, current.name
     )
     return _switch(folder, Pointer(current, others[0] if others else None))
+
+
+def _usable(folder: Path, before: Pointer | None, prove: Prove) -> Pointer | None:
+    """Go back before the installation where only the bundle before can be used: it would be given up else."""
+    if before is None or before.previous is None or _holds(folder, before.current, prove):
+        return before
+    if not _holds(folder, before.previous, prove):
+        return before
+    _LOG.warning("%s goes back to slot %r, since the other cannot be used.", folder, before.previous.name)
+    return _switch(folder, Pointer(before.previous, None))
+
+
+def _holds(folder: Path, slot: Slot, prove: Prove) -> bool:
+    try:
+        _check(folder, slot, None, prove)
+    except EdgetlError:  # Why is of no account: another one is being installed.
+        return False
+    return True
 
 
 def _switch(folder: Path, pointer: Pointer) -> Pointer:
@@ -161,9 +179,7 @@ def _fill(slot: Path, source: Bundle) -> None:
 
 
 def _check(folder: Path, slot: Slot, trust: Sequence[PublicKey] | None, prove: Prove) -> None:
-    with Bundle.open(folder / slot.name, trust=trust) as bundle:
-        if bundle.id != slot.id:
-            raise BundleError(f"Slot {slot.name!r} of {str(folder)!r} holds another bundle than it should.")
+    with Bundle.open_slot(folder, slot, trust=trust) as bundle:
         prove(bundle)
 
 

@@ -5,7 +5,8 @@ Knows nothing about datasets and figures. This is the hot path: preprocess, run,
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args, overload
@@ -17,7 +18,7 @@ from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.engines import Engine, Hint
 from edgetl_runtime.errors import (
     BundleError,
-    ContractError,
+    EdgetlError,
     EngineError,
     InputError,
     PictureError,
@@ -26,41 +27,21 @@ from edgetl_runtime.errors import (
 from edgetl_runtime.forking import PerProcess
 from edgetl_runtime.manifest import Manifest, Variant
 from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first
+from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD as MULTI_LABEL_THRESHOLD
+from edgetl_runtime.prediction import Prediction as Prediction
 from edgetl_runtime.proof import Proof
 from edgetl_runtime.remembered import Memory
+from edgetl_runtime.slots import is_slots
 from edgetl_runtime.streaming import default_workers, in_order
 
 if TYPE_CHECKING:
     from edgetl_runtime.choosing import Choice
     from edgetl_runtime.decode import Channels, PictureSource
+    from edgetl_runtime.following import Follower
 
 Source = TypeVar("Source", bound="PictureSource")
 Logits = NDArray[np.float32]
 Errors = Literal["raise", "yield"]
-
-MULTI_LABEL_THRESHOLD = 0.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """The answer for one picture.
-
-    label: the most probable class; None where it was rejected, or where a multi-label picture has none.
-    labels: all classes that were found: (label,) or () in single-label, any number in multi-label.
-    confidence: the highest probability, 0–1. probabilities: (classes,) float32. logits: (classes,) float32.
-    """
-
-    label: str | None
-    labels: tuple[str, ...]
-    confidence: float
-    probabilities: NDArray[np.float32]
-    logits: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.confidence <= 1:
-            raise ContractError(
-                f"A confidence must be 0 to 1, the engine gave {self.confidence!r}. Open another variant."
-            )
 
 
 def _cannot_reopen() -> Engine:
@@ -77,7 +58,10 @@ class Session:
     classes. device: where the engine truly runs. batch: pictures per run. proof: what was checked, and
     whether now or earlier; None where it was left out. skipped: the variants that were preferred and could
     not be used. choice: how `device="auto"` decided. opening_ms: how long opening took, proof included.
+    Of a folder of slots, all this is that of `current`, which goes with every switch.
     """
+
+    _follower: "Follower | None" = None
 
     def __init__(
         self,
@@ -121,11 +105,13 @@ class Session:
         on_disagreement: Policy = "refuse",
         prove: Proving = True,
         cache: bool = True,
+        follow: bool = True,
     ) -> "Session":
         """Open a variant and prove it.
 
         Args:
-            bundle: a path, to be opened and closed with the session, or a bundle that stays open.
+            bundle: a path, to be opened and closed with the session: a folder, a zip, or a folder of slots;
+                or a bundle that stays open.
             variant: a name, or "auto": the first in the manifest's order whose engine is installed.
             device: "cpu", "gpu", "npu" or another one that the engine has; or "auto": whatever variant and
                 device are fastest here among those that prove themselves, measured once and remembered.
@@ -140,6 +126,9 @@ class Session:
                 that the variant agreed.
             cache: False forgets what this machine found out earlier and remembers nothing: proofs, choices
                 and compiled graphs, in $EDGETL_CACHE or the user's cache folder.
+            follow: of a folder of slots, go with every switch, at the cost of one `stat` a call; and where
+                the bundle in use cannot be used, open the one before and keep the reason in `failure`. False
+                stays with the bundle that is in use now.
 
         Raises:
             BundleError: the bundle cannot be trusted, or has no such variant.
@@ -148,17 +137,45 @@ class Session:
         """
         begun = perf_counter()
         target = Target(device, batch, threads, hint, prove)
-        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        try:
+
+        def open_bundle(opened: Bundle) -> Session:
             memory = memory_of(opened) if cache else Memory(None)
-            session = _open(opened, variant, target, on_disagreement, memory, fallback)
-        except BaseException:
-            if opened is not bundle:
-                opened.close()
-            raise
-        session._owns_bundle = opened is not bundle
-        session.opening_ms = 1000 * (perf_counter() - begun)
+            return _open(opened, variant, target, on_disagreement, memory, fallback)
+
+        if isinstance(bundle, Bundle):
+            session = open_bundle(bundle)
+        elif follow and is_slots(Path(bundle)):
+            from edgetl_runtime.following import Follower
+
+            session = of_slots(Follower(Path(bundle), open_bundle))
+        else:
+            with ExitStack() as stack:
+                session = open_bundle(stack.enter_context(Bundle.open(bundle)))
+                stack.pop_all()
+            session._owns_bundle = True
+        session.current.opening_ms = 1000 * (perf_counter() - begun)
         return session
+
+    @property
+    def current(self) -> "Session":
+        """The session that answers now: this one; of a folder of slots, that of the bundle in use.
+
+        It stays with its bundle: hold on to it for work that must not be in part another bundle's.
+        """
+        return self if self._follower is None else self._follower.now()
+
+    @property
+    def failure(self) -> EdgetlError | None:
+        """Of a folder of slots, why not the bundle in use there answers, but the one before; else None."""
+        return None if self._follower is None else self._follower.failure
+
+    def refresh(self) -> bool:
+        """Follow a switch of a folder of slots now, and return whether there was one.
+
+        Raises:
+            EdgetlError: the bundle in use there cannot be opened; the one before goes on to answer.
+        """
+        return self._follower is not None and self._follower.refresh()
 
     @overload
     def predict(self, picture: list[Source], *, channels: "Channels" = "rgb") -> list[Prediction]: ...
@@ -174,10 +191,11 @@ class Session:
         Args:
             channels: of arrays: "rgb", or "bgr" as OpenCV gives them.
         """
+        session = self.current
         if isinstance(picture, list):
-            return list(self.stream(picture, channels=channels))
-        logits, probabilities = self.infer(self.preprocess(picture, channels=channels)[np.newaxis])
-        return self.to_prediction(logits[0], probabilities[0])
+            return list(session.stream(picture, channels=channels))
+        logits, probabilities = session.infer(session.preprocess(picture, channels=channels)[np.newaxis])
+        return session.to_prediction(logits[0], probabilities[0])
 
     @overload
     def stream(
@@ -235,36 +253,49 @@ class Session:
         Returns:
             logits: (n, classes) float32, unnormalised; and probabilities: (n, classes) float32, 0–1.
         """
-        size = self.preprocess.size
+        session = self.current
+        size, batch = session.preprocess.size, session.batch
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
             wanted = f"uint8 (n, {size}, {size}, 3)"
             raise InputError(f"Images must be {wanted}, got {images.dtype} {images.shape}; see Preprocess.")
-        if len(images) == self.batch:
-            return self._run(images)
-        logits, probabilities = np.empty((2, len(images), len(self.labels)), np.float32)
-        for start in range(0, len(images), self.batch):
-            part = slice(start, start + self.batch)
+        if len(images) == batch:
+            return session._run(images)
+        logits, probabilities = np.empty((2, len(images), len(session.labels)), np.float32)
+        for start in range(0, len(images), batch):
+            part = slice(start, start + batch)
             chunk = images[part]
-            got = self._run(_padded(chunk, self.batch))
+            got = session._run(_padded(chunk, batch))
             logits[part], probabilities[part] = got[0][: len(chunk)], got[1][: len(chunk)]
         return logits, probabilities
 
     def to_prediction(self, logits: Logits, probabilities: Logits) -> Prediction:
         """Make the answer from one picture's outputs: (classes,) each, as `infer` gives them."""
+        session = self.current
         best = int(probabilities.argmax())  # NaN counts as the highest, so that Prediction refuses it.
         confidence = min(float(probabilities[best]), 1.0)  # bf16 rounds to just above 1.
-        if self.manifest.task == "multi_label":
+        if session.manifest.task == "multi_label":
             found = np.flatnonzero(probabilities >= MULTI_LABEL_THRESHOLD)
-            labels = tuple(self.labels[number] for number in found)
+            labels = tuple(session.labels[number] for number in found)
         else:
-            labels = (self.labels[best],) if confidence >= (self.variant.reject_below or 0) else ()
-        return Prediction(self.labels[best] if labels else None, labels, confidence, probabilities, logits)
+            labels = (session.labels[best],) if confidence >= (session.variant.reject_below or 0) else ()
+        return Prediction(session.labels[best] if labels else None, labels, confidence, probabilities, logits)
 
     def close(self) -> None:
         """Let go of the engine, and of the bundle where the session opened it."""
+        if self._follower is not None:
+            self._follower.close()
+            return
         self._engine.let_go()
         if self._owns_bundle:
             self.bundle.close()
+
+    if not TYPE_CHECKING:  # Else every name would be an attribute.
+
+        def __getattr__(self, name: str) -> object:
+            """Give what `current` has: a session of slots has no bundle of its own."""
+            if self._follower is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self._follower.now(), name)
 
     def __enter__(self) -> "Session":
         return self
@@ -278,7 +309,7 @@ class Session:
         self, pictures: Iterable["PictureSource"], ahead: int, errors: Errors, channels: "Channels"
     ) -> Iterator[Prediction | PictureError]:
         def answer(part: Sequence["PictureSource"]) -> list[Prediction | PictureError]:
-            return self._answer(part, channels)
+            return self.current._answer(part, channels)
 
         for found in in_order(pictures, answer, batch=self.batch, ahead=ahead):
             if isinstance(found, PictureError) and errors == "raise":
@@ -315,6 +346,13 @@ class Session:
                 "Export it again."
             )
         return logits, probabilities
+
+
+def of_slots(follower: "Follower") -> Session:
+    """Make a session that has no bundle of its own, but goes with the one that a follower has."""
+    session = Session.__new__(Session)
+    session._follower = follower
+    return session
 
 
 def _open(

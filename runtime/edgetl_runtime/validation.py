@@ -70,6 +70,7 @@ def validate(
         raise InputError(
             f"validate times single pictures: open the session with batch=1, got {session.batch}."
         )
+    session = session.current  # One bundle is measured, whatever is installed meanwhile.
     dataset = data if isinstance(data, Index) else index(data, check=False, max_unreadable=max_unreadable)
     _refuse_misfit(session, dataset)
     selection = select(dataset, split, limit)

@@ -82,8 +82,30 @@ def test_the_bundle_in_use_is_not_installed_twice_unless_it_is_damaged(tmp_path,
     before = install(second, folder, prove=no_proof)
     assert install(second, folder, prove=no_proof) == before
     (folder / "b/onnx/model.onnx").write_bytes(b"rotten")
-    assert install(second, folder, prove=no_proof).current == Slot("a", before.current.id)
+    assert install(second, folder, prove=no_proof) == Pointer(before.current, before.previous)
     assert name_in_use(folder) == "second"
+
+
+@pytest.mark.parametrize("harm", ["rotten", "another driver"])
+def test_the_only_bundle_that_can_be_used_is_not_given_up_for_a_new_one(tmp_path, bundles, harm):
+    first, second, third = bundles("first", "second", "third")
+    folder = tmp_path / "slots"
+    install(first, folder, prove=no_proof)
+    before = install(second, folder, prove=no_proof)
+    if harm == "rotten":
+        (folder / "b/onnx/model.onnx").write_bytes(b"rotten")
+    seen = []
+
+    def fails_in_slot_b(bundle):
+        seen.append(read_pointer(folder))
+        if bundle.root == folder / "b":
+            raise ProofError("not here")
+
+    with pytest.raises(ProofError, match="not here"):
+        install(third, folder, prove=fails_in_slot_b)
+    assert seen[-1] == read_pointer(folder) == Pointer(before.previous, None)
+    assert name_in_use(folder) == "first"
+    assert install(third, folder, prove=no_proof).previous == before.previous
 
 
 def test_a_bundle_that_does_not_prove_itself_changes_nothing(tmp_path, bundles):
