@@ -10,14 +10,14 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from edgetl_runtime.contents import differences, refuse
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.manifest import MANIFEST_NAME, MAX_FILES, MAX_MANIFEST_BYTES, Manifest
+from edgetl_runtime.manifest import MANIFEST_NAME, MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, Manifest
 from edgetl_runtime.signature import PublicKey, read_signature
 from edgetl_runtime.signature import verify as verify_signature
 from edgetl_runtime.slots import Slot, is_slots, read_pointer
@@ -131,6 +131,16 @@ class Bundle:
             raise BundleError(f"The bundle has no file {name!r}.")
         return self.root / name
 
+    def verify(self, names: Collection[str]) -> None:
+        """Hold files against the manifest once more, such as before they are read by another process.
+
+        Raises:
+            BundleError: one was changed or removed since the bundle was opened.
+        """
+        entries = [entry for entry in self.manifest.files if entry.path in names]
+        with _readable(self.root):
+            refuse(str(self.root), _changed(self.root, entries))
+
     def close(self) -> None:
         """Remove what was unpacked; a folder stays as it is."""
         self._discard()
@@ -169,9 +179,13 @@ def _check_folder(root: Path, name: str, verify: bool) -> Manifest:
     refuse(name, [f"{path!r} is not a regular file" for path in odd])
     refuse(name, differences(manifest, {path: status.st_size for path, status in found.items()}))
     if verify:
-        changed = [entry.path for entry in manifest.files if _sha256(root / entry.path) != entry.sha256]
-        refuse(name, [f"{path!r} was changed: its SHA-256 is not the manifest's" for path in changed])
+        refuse(name, _changed(root, manifest.files))
     return manifest
+
+
+def _changed(root: Path, entries: Iterable[FileEntry]) -> list[str]:
+    changed = [entry.path for entry in entries if _sha256(root / entry.path) != entry.sha256]
+    return [f"{path!r} was changed: its SHA-256 is not the manifest's" for path in changed]
 
 
 def _sha256(path: Path) -> str:

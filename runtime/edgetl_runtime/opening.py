@@ -97,8 +97,12 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
             cache=memory.place("compiled"),
         )
 
+    def compiled_anew() -> Engine:
+        bundle.verify(variant.files)  # A folder may hold other files by now.
+        return compiled()
+
     engine = compiled()
-    session = Session(bundle, variant, engine, batch=target.batch, reopen=compiled)
+    session = Session(bundle, variant, engine, batch=target.batch, reopen=compiled_anew)
     if target.prove:
         executed: JSON = [engine.executed_device, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}

@@ -246,6 +246,19 @@ def test_forked_processes_go_on_with_engines_of_their_own(tmp_path: Path, varian
     assert (running.returncode, errors) == (0, "")
 
 
+def test_an_engine_is_made_anew_from_the_same_files_only(tmp_path: Path) -> None:
+    """As after two installations, the second of which put another bundle into the very slot."""
+    folder = tiny_bundle(tmp_path / "bundle")
+    with Session.open(folder, variant="onnx-fp32") as session:
+        session._engine._process -= 1  # As it is in a child.
+        (folder / "onnx/model.onnx").write_bytes(b"rotten")
+        with pytest.raises(BundleError, match=r"'onnx/model.onnx' was changed: its SHA-256"):
+            session.predict(tiny_pixels())
+        (folder / "onnx/model.onnx").unlink()
+        with pytest.raises(BundleError, match="cannot be read: "):
+            session.predict(tiny_pixels())
+
+
 def test_a_session_that_cannot_make_its_engine_anew_refuses_after_a_fork(tmp_path: Path) -> None:
     bundle = Bundle.open(tiny_bundle(tmp_path / "bundle"))
     session = Session(bundle, bundle.manifest.variants[0], Fixed([1, 2, 3], [0.1, 0.2, 0.7]))
