@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from edgetl_exporters.candidate import Climb, Quantize, Tune
 from edgetl_exporters.floats import parity, write_floats
-from edgetl_exporters.labels import refuse_swapped
+from edgetl_exporters.labels import refuse_swapped, unseen
 from edgetl_exporters.ladder import Ladder, climb
 from edgetl_exporters.making import make, packed, refuse_missed
 from edgetl_exporters.model import (
@@ -121,7 +121,7 @@ def export(
             static_batch=static_batch,
             folder=Path(name),
             quantize=quantize,
-            solve_head=solve_head,
+            solve_head=_able(solve_head, model, data, watcher),
             tune=tune,
             fit_temperature=fit,
             watcher=watcher,
@@ -166,6 +166,20 @@ def _check(
         raise InputError(f"static_batch must be 1 or more, got {static_batch!r}.")
     if sign is not None:
         check_private_key(sign)
+
+
+def _able(
+    solve_head: HeadSolver | None, model: Model, data: ExportData, watcher: Watcher
+) -> HeadSolver | None:
+    """Return the solver, or None where it would forget classes that no training picture shows."""
+    missing = unseen(data.train.targets, model.classes)
+    if solve_head is None or not missing:
+        return solve_head
+    watcher.note(
+        f"The head is not solved again: no training picture shows {len(missing):,} of the "
+        f"{len(model.classes):,} classes, such as {missing[0]!r}."
+    )
+    return None
 
 
 def _missed(

@@ -1,10 +1,11 @@
-"""Whether a stranger's labels fit its answers: names in another order make a good network look bad."""
+"""Whether labels fit: names in another order than the scores, and classes that no picture shows."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgetl_exporters.measure import Judged
+from edgetl_exporters.model import Targets
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.metrics import confusion_matrix
 
@@ -32,6 +33,12 @@ def refuse_swapped(judged: Judged, classes: Sequence[str]) -> None:
             f"The classes seem to be in another order than the scores: {told}, on most choosing pictures. "
             "Give the names in the order of the network's outputs."
         )
+
+
+def unseen(targets: Targets, classes: Sequence[str]) -> list[str]:
+    """Return the classes that no picture with these targets shows: nothing can be learnt of them."""
+    shown = set(np.flatnonzero(targets.any(axis=0)) if targets.ndim == 2 else np.unique(targets))
+    return [name for number, name in enumerate(classes) if number not in shown]
 
 
 def _reached(start: int, step: dict[int, int]) -> set[int]:

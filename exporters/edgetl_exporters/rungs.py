@@ -82,6 +82,11 @@ def _sensitive(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Pla
     return best.plan
 
 
+def _has_parts(givens: Climb) -> bool:
+    """Tell whether a block can stay in float and leave another one for int8."""
+    return len(blocks(onnx.load(givens.source), _MOST_BLOCKS)) > 1
+
+
 def _trial(givens: Climb, plan: Plan, out: Path) -> Candidate:
     quantized(givens, givens.source, plan, out)
     return measured(givens, "trial", "float", plan, out)
@@ -107,6 +112,6 @@ TIERS: tuple[tuple[Rung, ...], ...] = (
         Rung("onnxruntime, trimmed ranges", _plain(Plan("onnxruntime", ranges="trimmed"))),
         Rung("nncf, trimmed ranges", _plain(Plan("nncf", ranges="trimmed", accurate_bias=True))),
     ),
-    (Rung("blocks in float", _sensitive),),
+    (Rung("blocks in float", _sensitive, possible=_has_parts),),
     (Rung("tuned with its rounding", _tuned, "tuned", lambda givens: givens.tune is not None),),
 )

@@ -133,7 +133,9 @@ class _Reader:
     """Feeds ONNX Runtime's calibration, a batch at a time."""
 
     def __init__(self, images: Pixels) -> None:
-        self._batches = iter(np.array_split(images, max(1, len(images) // _BATCH)))
+        # All of one size: percentiles are taken of the batches side by side.
+        size = next(size for size in range(_BATCH, 0, -1) if len(images) % size == 0)
+        self._batches = iter(np.split(images, len(images) // size))
 
     def get_next(self) -> Mapping[str, Pixels] | None:
         """Return the next batch."""

@@ -91,11 +91,12 @@ def _refuse_misfit(session: Session, dataset: Index) -> None:
             f"The dataset has pictures with several labels; the bundle {manifest.name!r} tells one. "
             "Give a dataset with one label per picture."
         )
-    if set(dataset.classes) != set(manifest.classes):
+    unknown = [name for name in dataset.classes if name not in manifest.classes]
+    if unknown:
         raise InputError(
-            f"The classes of the dataset and of the bundle {manifest.name!r} differ.\n"
-            f"  dataset: {_names(dataset.classes)}\n  bundle:  {_names(manifest.classes)}\n"
-            "Name the folders or labels as the bundle's classes."
+            f"The dataset has classes that the bundle {manifest.name!r} does not know.\n"
+            f"  unknown: {_names(unknown)}\n  bundle:  {_names(manifest.classes)}\n"
+            "Name the folders or labels as the bundle's classes; not all of them need have pictures."
         )
 
 

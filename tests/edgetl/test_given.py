@@ -11,12 +11,26 @@ from PIL import Image
 from torch import nn
 
 from edgetl.cli import main
+from edgetl.events import Watcher
 from edgetl.given import Given, export_given, read_classes
+from edgetl_exporters.graph import array, replaced
+from edgetl_exporters.to_int8 import quantize
 from edgetl_runtime import InputError, Session
 from edgetl_runtime.preprocess import Preprocess
+from edgetl_runtime.validation import validate
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 CLASSES = ("red", "blue", "green")  # Not in the order of the alphabet, as files of others are not.
+
+
+class Notes(Watcher):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 def write_pictures(root: Path, *, per_class: int = 24) -> Path:
@@ -35,11 +49,11 @@ def write_pictures(root: Path, *, per_class: int = 24) -> Path:
 class Colours(nn.Module):
     """Scores are the means of the channels, in the order of CLASSES, through two convolutions."""
 
-    def __init__(self, *, softmax: bool, nhwc: bool) -> None:
+    def __init__(self, *, softmax: bool, nhwc: bool, classes: int = 3) -> None:
         super().__init__()
         self.softmax, self.nhwc = softmax, nhwc
         torch.manual_seed(0)
-        self.first, self.head = nn.Conv2d(3, 12, 3, stride=2), nn.Linear(12, 3)
+        self.first, self.head = nn.Conv2d(3, 12, 3, stride=2), nn.Linear(12, classes)
         with torch.no_grad():
             for output in range(12):
                 self.first.weight[output] = 0.02
@@ -54,10 +68,10 @@ class Colours(nn.Module):
         return scores.softmax(1) if self.softmax else scores
 
 
-def write_onnx(path: Path, *, softmax: bool = False, nhwc: bool = False) -> Path:
+def write_onnx(path: Path, *, softmax: bool = False, nhwc: bool = False, classes: int = 3) -> Path:
     shape = (2, 32, 32, 3) if nhwc else (2, 3, 32, 32)
     program = torch.onnx.export(
-        Colours(softmax=softmax, nhwc=nhwc).eval(),
+        Colours(softmax=softmax, nhwc=nhwc, classes=classes).eval(),
         (torch.zeros(shape),),
         dynamo=True,
         external_data=False,
@@ -92,6 +106,32 @@ def test_a_given_file_becomes_a_bundle_that_names_its_classes_right(
         with Session.open(tmp_path / "bundle", variant=row.name) as session:
             assert session.predict(data / "green" / "0.png").label == "green"
             assert session.predict(data / "blue" / "1.png").label == "blue"
+
+
+def rounding_all_away(onnx_path: Path, out: Path, **how: Any) -> None:
+    """A quantizer whose first range is absurdly wide, so that every rung is climbed."""
+    quantize(onnx_path, out, **how)
+    model = onnx.load(out)
+    scale = next(node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear")
+    onnx.save(replaced(model, {scale: array(model.graph, scale) * 1e6}), out)
+
+
+def test_a_file_of_more_classes_than_the_pictures_show_keeps_its_head(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data")
+    file = write_onnx(tmp_path / "colours.onnx", classes=5)
+    watcher = Notes()
+    classes = (*CLASSES, "grey", "black")
+    wanted: dict[str, Any] = {"max_drop": 0.1, "on_miss": "fp16", "quantize": rounding_all_away}
+    report = export_given(given(file, classes=classes), data, tmp_path / "b", watcher=watcher, **wanted)
+    assert "head solved again" not in [row.rung for row in report.rungs]
+    assert (
+        "The head is not solved again: no training picture shows 2 of the 5 classes, such as 'grey'."
+        in watcher.notes
+    )
+    with Session.open(tmp_path / "b", variant="onnx-fp32") as session:
+        assert session.labels == classes
+        receipt = validate(session, data, split="all")
+    assert receipt.figures["accuracy"].value > 0.9
 
 
 def test_the_command_exports_a_given_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,6 +133,14 @@ def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path) -> None:
     assert asked == [127]
 
 
+@pytest.mark.parametrize("count", [1, 13, 24])
+def test_any_number_of_pictures_can_trim_ranges(tmp_path: Path, count: int) -> None:
+    given = givens(tmp_path, calibration=count)
+    quantized(given, given.source, Plan("onnxruntime", ranges="trimmed"), tmp_path / "out.onnx")
+    kinds = {node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node}
+    assert "QuantizeLinear" in kinds
+
+
 @pytest.mark.parametrize("quantizer", ["onnxruntime", "nncf"])
 def test_seven_bits_leave_half_the_range_of_the_weights(tmp_path: Path, quantizer: Any) -> None:
     given = givens(tmp_path, bits=7)

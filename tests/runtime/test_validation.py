@@ -210,9 +210,20 @@ def test_other_classes_than_the_bundles_are_refused_with_both_lists(bundle, tmp_
     for name in ("red", "green", "violet"):
         write_colour(tmp_path / "d" / name / "0.png", "red", ord(name[0]))
     with Session.open(bundle) as session:
-        message = r"differ\.\n  dataset: green, red, violet\n  bundle:  red, green, blue\nName the folders"
+        message = r"does not know\.\n  unknown: violet\n  bundle:  red, green, blue\nName the folders"
         with pytest.raises(InputError, match=message):
             validate(session, tmp_path / "d")
+
+
+def test_pictures_of_some_of_the_bundles_classes_are_enough(bundle, tmp_path):
+    data = write_dataset(tmp_path / "some", {"red": 3, "blue": 2})
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        receipt = validate(session, data)
+    assert receipt.classes == CLASSES
+    assert receipt.predictions.target.tolist() == [2, 2, 0, 0, 0]
+    assert list(receipt.per_class) == ["red", "blue"]
+    assert receipt.figures["balanced_accuracy"].value == 1.0
+    assert Receipt.from_json(receipt.to_json()).figures == receipt.figures
 
 
 def test_a_long_list_of_classes_is_cut(bundle, tmp_path):
