@@ -135,7 +135,7 @@ def export(
         cases = reference_cases(model.preprocess)
         bundled = [packed(one, floats, ladder, givens, cases) for one in made]
         facts = dict(provenance or {}) | {"export": export_facts(floats.onnx, cpu)}
-        manifest = pack(floats.model, bundled, cases, out, facts, batch=static_batch or 1, key=sign)
+        manifest = pack(floats.model, bundled, cases, out, facts, key=sign)
     return Report(
         name=model.name,
         bundle_id=manifest.hash,

@@ -42,6 +42,7 @@ def make(
         comparison,
         verify.sha256,
         rejecting=rejecting,
+        batch=givens.static_batch,
     )
 
 
@@ -96,6 +97,7 @@ def _make_int8(
         found.comparison,
         givens.data.verify.sha256,
         rejecting=_rejecting(candidate.judged, found.judged, min_precision),
+        batch=givens.static_batch,
         rungs=rungs,
         slower_here=times["int8"] >= times["float"],
     )

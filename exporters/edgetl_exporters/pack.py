@@ -46,13 +46,11 @@ def pack(
     out: Path,
     provenance: Provenance,
     *,
-    batch: int = 1,
     key: Path | None = None,
 ) -> Manifest:
     """Write a bundle: a folder, or a zip where `out` ends in .zip.
 
     Args:
-        batch: so many pictures at a time prove the variants.
         key: a PEM file with an Ed25519 private key, to sign the bundle; None leaves it unsigned.
 
     Raises:
@@ -78,7 +76,7 @@ def pack(
     if key is not None:
         files[SIGNATURE_NAME] = sign(manifest, key).to_json().encode()
     write = _write_zip if out.suffix == ".zip" else _write_folder
-    write(out, files, lambda path: _prove(path, manifest, batch))
+    write(out, files, lambda path: _prove(path, manifest))
     return manifest
 
 
@@ -99,10 +97,10 @@ def _write_zip(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], No
         prove(file)
 
 
-def _prove(path: Path, manifest: Manifest, batch: int) -> None:
+def _prove(path: Path, manifest: Manifest) -> None:
     """Open every variant as a device does: hashes, graph, preprocessing and answers are checked."""
     for variant in manifest.variants:
-        Session.open(path, variant=variant.name, batch=batch, cache=False).close()
+        Session.open(path, variant=variant.name, cache=False).close()
 
 
 def _files(

@@ -52,9 +52,9 @@ class Made:
     """A variant's saved file, measured on the verifying pictures.
 
     p50_ms: of a batch. judged, reference: its answers and those of the float model. sha256: of the verifying
-    pictures' files, or empty. rejecting: its threshold of confidence, where one is wanted. rungs: what the
-    manifest says of the int8 ladder; None for a float variant. slower_here: int8 that is not faster than
-    float on this machine.
+    pictures' files, or empty. rejecting: its threshold of confidence, where one is wanted. batch: how many
+    pictures its file takes, None for any number. rungs: what the manifest says of the int8 ladder; None for a
+    float variant. slower_here: int8 that is not faster than float on this machine.
     """
 
     name: VariantName
@@ -67,6 +67,7 @@ class Made:
     comparison: Comparison
     sha256: tuple[str, ...]
     rejecting: Rejecting | None = None
+    batch: int | None = None
     rungs: dict[str, Any] | None = None
     slower_here: bool = False
 
@@ -90,6 +91,7 @@ class Made:
             tolerance=tolerance,
             contract=self.contract(),
             reject_below=None if self.rejecting is None else self.rejecting.below,
+            batch=self.batch,
         )
 
     def contract(self) -> dict[str, Any]:

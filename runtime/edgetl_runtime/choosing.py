@@ -63,7 +63,7 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
     sessions, errors = _open_all(bundle, places, target, memory)
     if not sessions:
         raise refusal(errors)
-    times = time_interleaved([session for _, session in sessions])
+    times = time_interleaved([session for _, session in sessions], target.batch)
     session, choice = _fastest(sessions, times)
     session.skipped, session.choice = skipped(errors), choice
     times_ms: JSON = dict(choice.times_ms)
@@ -72,12 +72,10 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
     return session
 
 
-def time_interleaved(sessions: Sequence[Session]) -> list[float]:
-    """Return the median milliseconds of one batch for each session, run in turn for a few seconds at most."""
-    images = [
-        np.zeros((session.batch, session.preprocess.size, session.preprocess.size, 3), np.uint8)
-        for session in sessions
-    ]
+def time_interleaved(sessions: Sequence[Session], batch: int) -> list[float]:
+    """Return each session's median milliseconds for so many pictures, in turn, a few seconds at most."""
+    sides = [session.preprocess.size for session in sessions]
+    images = [np.zeros((batch, side, side, 3), np.uint8) for side in sides]
     times: list[list[float]] = [[] for _ in sessions]
     begun = perf_counter()
     for number in range(_WARM_UP + ROUNDS):

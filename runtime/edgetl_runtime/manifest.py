@@ -31,6 +31,7 @@ MAX_CASES = 100
 MAX_TEXT = 1_000
 MAX_TOLERANCE = 100.0
 MAX_TEMPERATURE = 1_000.0
+MAX_BATCH = 4_096
 
 EngineName = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -75,7 +76,8 @@ class Variant:
     model: the file that the engine opens, one of `files`. temperature: probabilities are those of
     logits / temperature. tolerance: the largest absolute difference from its reference logits.
     contract: the figures measured when the variant was written; any JSON. reject_below: a prediction of less
-    confidence gets no label, since confidence differs by variant; None rejects nothing.
+    confidence gets no label, since confidence differs by variant; None rejects nothing. batch: its files take
+    exactly so many pictures; None where they leave it open.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Variant:
     tolerance: float
     contract: dict[str, JSON]
     reject_below: float | None = None
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         _require_name("Variant.name", self.name)
@@ -100,6 +103,8 @@ class Variant:
         check(self.contract, f"{where} contract", BundleError)
         good = self.reject_below is None or 0 <= self.reject_below <= 1
         _require(good, f"{where} reject_below must be 0 to 1 or null", self.reject_below)
+        good = self.batch is None or 1 <= self.batch <= MAX_BATCH
+        _require(good, f"{where} batch must be 1 to {MAX_BATCH:,} or null", self.batch)
 
     @property
     def logits(self) -> str:
@@ -251,6 +256,7 @@ def _variant(f: Fields) -> Variant:
         tolerance=f.number("tolerance"),
         contract=f.object("contract"),
         reject_below=f.optional_number("reject_below"),
+        batch=f.optional_integer("batch"),
     )
 
 

@@ -84,14 +84,14 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     """
     from edgetl_runtime.session import Session
 
-    make = load_engine(variant.engine)
+    make, batch = load_engine(variant.engine), variant.batch or target.batch
 
     def compiled() -> Engine:
         return make(
             bundle.path(variant.model),
             device=target.device,
             execution=variant.execution,
-            batch=target.batch,
+            batch=batch,
             threads=target.threads,
             hint=target.hint,
             cache=memory.place("compiled"),
@@ -102,7 +102,7 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
         return compiled()
 
     engine = compiled()
-    session = Session(bundle, variant, engine, batch=target.batch, reopen=compiled_anew)
+    session = Session(bundle, variant, engine, batch=batch, reopen=compiled_anew)
     if target.prove:
         executed: JSON = [engine.executed_device, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}

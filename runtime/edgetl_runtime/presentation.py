@@ -145,6 +145,8 @@ def render_info(manifest: Manifest) -> str:
         "pictures": f"{step.size} x {step.size} RGB, centre {step.crop:.3g}, {step.filter}",
         "rejects": ", ".join(rejects) or "nothing",
     }
+    if fixed := [f"{v.name} {v.batch}" for v in manifest.variants if v.batch is not None]:
+        facts["at a time"] = ", ".join(fixed)
     header = ("variant", "engine", "stored", "runs in", "contract", "MB")
     return _paragraphs(
         "\n".join(_wrap(f"{name:10}{value}", indent=10) for name, value in facts.items()),

@@ -116,7 +116,8 @@ class Session:
             device: "cpu", "gpu", "npu" or another one that the engine has; or "auto": whatever variant and
                 device are fastest here among those that prove themselves, measured once and remembered.
             fallback: a device to open where `device` cannot be used; None refuses. `skipped` has the reasons.
-            batch: pictures per run; the graph is compiled for just so many.
+            batch: pictures per run; the graph is compiled for just so many. A variant whose files take
+                exactly so many is compiled for those, and what is missing is filled up.
             threads: of the engine; None leaves the choice to it.
             hint: "latency": one picture as fast as can be. "throughput": as many pictures a second as can be,
                 for `stream` and for several threads.

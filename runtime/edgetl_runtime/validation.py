@@ -52,7 +52,8 @@ def validate(
     receipt, are pictures that cannot be decoded, further copies, and pictures with contradictory labels.
 
     Args:
-        session: Opened with `batch=1`, for which the times are reported.
+        session: Opened with `batch=1`, for which the times are reported; where the variant's files take more
+            pictures at a time, one picture costs as much as all of them.
         data: An index, or the folder or CSV file to index.
         split: "train", "val", "test" or "all". A dataset without splits is used whole.
         limit: Use so many pictures at most, the same ones on every device.
@@ -66,7 +67,7 @@ def validate(
             is of another bundle, variant, device, machine or dataset.
         ContractError: The engine gave numbers that are no probabilities.
     """
-    if session.batch != 1:
+    if session.batch != (session.variant.batch or 1):
         raise InputError(
             f"validate times single pictures: open the session with batch=1, got {session.batch}."
         )

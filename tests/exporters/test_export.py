@@ -238,9 +238,12 @@ def test_a_static_batch_is_in_every_file_and_runs(tmp_path: Path) -> None:
     run_export(tmp_path / "b", static_batch=2, max_drop=0.2)
     shape = onnx.load(tmp_path / "b/models/model.int8.onnx").graph.input[0].type.tensor_type.shape
     assert [dim.dim_value for dim in shape.dim] == [2, 32, 32, 3]
+    pixels = tiny_data().verify.pixels
     for name in ("openvino-int8", "onnx-int8", "openvino-fp16", "onnx-fp32"):
-        with Session.open(tmp_path / "b", variant=name, batch=2) as session:
-            assert session.infer(tiny_data().verify.pixels[:5])[0].shape == (5, 3)
+        with Session.open(tmp_path / "b", variant=name) as session:
+            assert session.variant.batch == session.batch == 2
+            assert session.infer(pixels[:5])[0].shape == (5, 3)
+            np.testing.assert_allclose(session.infer(pixels[:1])[0], session.infer(pixels[:2])[0][:1])
 
 
 def test_opset_processor_and_versions_are_recorded(exported: tuple[Path, Report]) -> None:

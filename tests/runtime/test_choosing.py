@@ -108,8 +108,10 @@ def test_where_nothing_proves_itself_auto_refuses_with_all_reasons(tmp_path: Pat
 def test_times_are_those_of_a_batch(tmp_path: Path, opened: list[str]) -> None:
     folder = two_speeds(tmp_path / "bundle")
     with Session.open(folder, variant="slow") as slow, Session.open(folder, variant="fast") as fast:
-        times = time_interleaved([slow, fast])
+        times = time_interleaved([slow, fast], 1)
+        three = time_interleaved([slow], 3)
     assert times[0] > 5 > times[1]
+    assert three[0] > 2 * times[0]
 
 
 def test_an_explicit_device_never_falls_back_unless_one_is_named(tmp_path: Path) -> None:

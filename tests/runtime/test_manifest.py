@@ -23,7 +23,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def test_a_manifest_comes_back_equal_from_its_json() -> None:
-    variants = (tiny_variant("onnxruntime", reject_below=0.5), tiny_variant("openvino"))
+    variants = (tiny_variant("onnxruntime", reject_below=0.5, batch=4), tiny_variant("openvino"))
     manifest = tiny_manifest(variants=variants, name="Zähne", provenance={"deep": [{"er": None}]})
     assert Manifest.from_json(manifest.to_json()) == manifest
 
@@ -85,6 +85,10 @@ def test_a_manifest_of_a_newer_version_asks_for_an_upgrade() -> None:
         (
             lambda m: m["variants"][0].update(reject_below=-0.1),
             "Variant 'onnx-fp32': reject_below must be 0 to 1 or null, got -0.1.",
+        ),
+        (
+            lambda m: m["variants"][0].update(batch=0),
+            "Variant 'onnx-fp32': batch must be 1 to 4,096 or null, got 0.",
         ),
         (
             lambda m: (m.update(task="multi_label"), m["variants"][1].update(reject_below=0.5)),

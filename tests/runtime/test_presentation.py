@@ -140,3 +140,9 @@ def test_a_threshold_is_shown():
     variants = (tiny_variant("onnxruntime", reject_below=0.25), tiny_variant("openvino"))
     assert "rejects   onnx-fp32 below 0.25\n" in render_info(tiny_manifest(variants=variants))
     assert "rejects   nothing\n" in render_info(tiny_manifest())
+
+
+def test_a_fixed_batch_is_shown():
+    variants = (tiny_variant("onnxruntime", batch=4), tiny_variant("openvino"))
+    assert "at a time onnx-fp32 4\n" in render_info(tiny_manifest(variants=variants))
+    assert "at a time" not in render_info(tiny_manifest())

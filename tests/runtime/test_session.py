@@ -26,6 +26,7 @@ from edgetl_runtime.errors import (
     PictureError,
     ProofError,
 )
+from edgetl_runtime.manifest import EngineName
 from edgetl_runtime.session import Prediction, Session
 
 FP32, INT8 = tiny_variant("onnxruntime"), tiny_variant("onnxruntime", name="onnx-int8")
@@ -84,6 +85,22 @@ def test_a_list_gives_a_list_in_its_order(tmp_path: Path) -> None:
     with Session.open(tiny_bundle(tmp_path / "bundle"), batch=3) as session:
         assert [answer.label for answer in session.predict(paths)] == [CLASSES[n % 3] for n in range(7)]
         assert session.predict([]) == []
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_variant_of_a_fixed_batch_is_compiled_for_it_and_filled_up(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    pytest.importorskip(engine)
+    folder = tiny_bundle(tmp_path / "bundle", variants=(tiny_variant(engine, batch=4),))
+    pictures = [tiny_pixels(number) for number in range(6)]
+    for asked in (1, 3):
+        with Session.open(folder, batch=asked) as session:
+            assert session.batch == 4
+            expected = tiny_logits(np.stack([session.preprocess(picture) for picture in pictures]))
+            np.testing.assert_allclose(session.predict(pictures[0]).logits, expected[0], atol=1e-4)
+            found = [answer.logits for answer in session.predict(pictures)]
+            np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("ahead", "taken_for_the_first"), [(1, 4), (4, 4), (5, 8), (12, 12)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runtime_factories import tiny_pixels
-from tiny_bundle import CLASSES, tiny_bundle, write_colour
+from tiny_bundle import CLASSES, tiny_bundle, tiny_variant, write_colour
 
 from edgetl_runtime import __version__
 from edgetl_runtime.errors import ContractError, InputError
@@ -272,6 +272,14 @@ def test_probabilities_that_bfloat16_rounded_above_one_are_cut(bundle, tmp_path)
 def test_numbers_that_are_no_probabilities_break_the_contract(bundle, data, row):
     with pytest.raises(ContractError, match="'onnx-fp32' on 'stub' gave numbers that are no probabilities"):
         validate(stub_session(bundle, [row] * 7), data)
+
+
+def test_a_variant_of_a_fixed_batch_is_measured_a_picture_at_a_time(tmp_path, data):
+    bundle = tiny_bundle(tmp_path / "fixed", variants=(tiny_variant("onnxruntime", batch=4),))
+    with Session.open(bundle) as session:
+        receipt = validate(session, data)
+    assert receipt.figures["accuracy"].value == 1.0
+    assert receipt.latency["infer"].n == 7
 
 
 def test_a_session_of_another_batch_is_refused(bundle, data):
