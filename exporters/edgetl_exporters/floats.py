@@ -16,8 +16,6 @@ from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.manifest import EngineName
 
 _BATCH = 16
-# Written first and replaced: a division by one would be simplified away, and never be found again.
-_ANY_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +43,7 @@ def write_floats(
 ) -> FloatFiles:
     """Write the float files and let them answer all choosing and verifying pictures."""
     source, probe = folder / "model.onnx", folder / "probe.xml"
-    write_graph(replace(model, temperature=_ANY_TEMPERATURE), source)
+    write_graph(model, source)
     to_openvino(source, probe, half=False)
     roles = (data.choose, data.verify)
     logits = [run_file(probe, "openvino", role.pixels, batch=_BATCH).logits for role in roles]

@@ -13,8 +13,8 @@ import onnx
 from edgetl_exporters.blocks import blocks
 from edgetl_exporters.candidate import Candidate, Climb, features, measured, quantized, without
 from edgetl_exporters.graph import with_head
+from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan
-from edgetl_exporters.to_onnx import to_onnx
 from edgetl_runtime.manifest import Head as HeadKind
 
 # More blocks would make the search for those that matter longer than a fine-tuning.
@@ -97,7 +97,7 @@ def _tuned(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
     assert givens.tune is not None
     best = min(candidates, key=lambda one: one.preference)
     plan, source = without(best.plan, ()), givens.folder / "tuned.onnx"
-    to_onnx(replace(givens.model, module=givens.tune(givens.data.train, plan.steps or _HALF)), source)
+    write_graph(replace(givens.model, module=givens.tune(givens.data.train, plan.steps or _HALF)), source)
     quantized(givens, source, plan, out)
     return plan
 

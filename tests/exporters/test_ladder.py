@@ -1,6 +1,7 @@
 """The climb: cheap rungs first, stop at the first that keeps the contract, look seldom."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +121,17 @@ def test_every_rung_makes_a_file_that_both_engines_run(tmp_path: Path, name: str
     assert found.taken.files.keys() == {"openvino", "onnxruntime"}
 
 
-def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("temperature", [1.5, 1.0])
+def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path, temperature: float) -> None:
     asked: list[int] = []
 
     def tune(train: Any, steps: int) -> Any:
         asked.append(steps)
         return tiny_model().module
 
-    found = climb(givens(tmp_path, tune=tune), [[broken("before")], TIERS[-1]])
+    given = givens(tmp_path, tune=tune)
+    given = replace(given, model=replace(given.model, temperature=temperature))
+    found = climb(given, [[broken("before")], TIERS[-1]])
     assert found.taken is not None
     assert found.taken.candidate.head == "tuned"
     assert asked == [127]
