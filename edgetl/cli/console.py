@@ -177,7 +177,8 @@ def _facts(row: "VariantRow") -> str:
         parts.append(f"calibration error {gap}")
     if row.rejecting is not None:
         share = 100 * row.rejecting.answered / row.rejecting.n
-        parts.append(f"answers {share:.1f} % at confidence {row.rejecting.below:.3f} and above")
+        promise = "" if row.rejecting.certified else ", a precision not certified by so few pictures"
+        parts.append(f"answers {share:.1f} % at confidence {row.rejecting.below:.3f} and above{promise}")
     if row.slower_here:
         parts.append("not faster than float on this machine")
     return "; ".join(parts)

@@ -13,7 +13,7 @@ from edgetl_exporters.candidate import Climb, Quantize, Tune
 from edgetl_exporters.floats import parity, write_floats
 from edgetl_exporters.labels import refuse_swapped, unseen
 from edgetl_exporters.ladder import Ladder, climb
-from edgetl_exporters.making import make, packed, refuse_missed
+from edgetl_exporters.making import make_float, make_int8, packed, refuse_missed
 from edgetl_exporters.model import (
     Cpu,
     ExportData,
@@ -127,11 +127,15 @@ def export(
             watcher=watcher,
         )
         int8 = [one for one in wanted if KINDS[one].precision == "int8"]
+        watcher.phase("measure the float variants")
+        made = [make_float(one, floats, givens, min_precision) for one in wanted if one not in int8]
+        refuse_missed(made)
         ladder = climb(givens) if int8 else Ladder((), None)
         left_out = {} if ladder.taken else _missed(ladder, int8, wanted, max_drop, on_miss, watcher)
         watcher.phase("measure and pack")
-        made = [make(one, floats, ladder, givens, min_precision) for one in wanted if one not in left_out]
+        made += [make_int8(one, floats, ladder, givens, min_precision) for one in int8 if one not in left_out]
         refuse_missed(made)
+        made.sort(key=lambda one: wanted.index(one.name))
         cases = reference_cases(model.preprocess)
         bundled = [packed(one, floats, ladder, givens, cases) for one in made]
         facts = dict(provenance or {}) | {"export": export_facts(floats.onnx, cpu)}

@@ -82,6 +82,7 @@ def rejecting_facts(found: Rejecting) -> dict[str, Any]:
         "right": found.right,
         "coverage_interval_95": _ends(found.coverage),
         "precision_interval_95": None if found.precision is None else _ends(found.precision),
+        "certified": found.certified,
     }
 
 

@@ -19,18 +19,12 @@ from edgetl_runtime.errors import ContractError
 from edgetl_runtime.manifest import EngineName
 
 
-def make(
-    name: VariantName, floats: FloatFiles, ladder: Ladder, givens: Climb, min_precision: float | None
-) -> Made:
-    """Collect what was measured of a variant's saved file on the verifying pictures."""
-    if KINDS[name].precision == "int8":
-        return _make_int8(name, floats, ladder, givens, min_precision)
+def make_float(name: VariantName, floats: FloatFiles, givens: Climb, min_precision: float | None) -> Made:
+    """Measure a float variant's saved file on the verifying pictures."""
     kind, verify, batch = KINDS[name], givens.data.verify, givens.static_batch or 1
     file = floats.saved[kind.precision, kind.engine]
     measured = run_file(file, kind.engine, verify.pixels, batch=batch)
     judged = judge(givens.model.task, measured.logits, verify.targets, floats.temperature)
-    comparison = compare(floats.judged[1], judged, givens.limit)
-    rejecting = _rejecting(floats.judged[0], judged, min_precision)
     return Made(
         name,
         file,
@@ -39,39 +33,17 @@ def make(
         measured.p50_ms,
         judged,
         floats.judged[1],
-        comparison,
+        compare(floats.judged[1], judged, givens.limit),
         verify.sha256,
-        rejecting=rejecting,
+        rejecting=_rejecting(floats.judged[0], judged, min_precision),
         batch=givens.static_batch,
     )
 
 
-def refuse_missed(made: Sequence[Made]) -> None:
-    """Refuse float variants that lose what int8 may not lose either."""
-    missed = [f"{one.name}: {'; '.join(one.comparison.against)}" for one in made if one.comparison.against]
-    if missed:
-        raise ContractError(f"Variants miss the limit: {', '.join(missed)}. Nothing was written.")
-
-
-def packed(
-    one: Made, floats: FloatFiles, ladder: Ladder, givens: Climb, cases: Sequence[ReferenceCase]
-) -> PackedVariant:
-    """Run the reference cases in the variant's engine, and in the other one for the tolerance."""
-    kind, batch = KINDS[one.name], givens.static_batch or 1
-    pixels = np.stack([case.pixels for case in cases])
-    other: EngineName = "onnxruntime" if kind.engine == "openvino" else "openvino"
-    if kind.precision == "int8" and ladder.taken is not None:
-        beside = ladder.taken.files[other].file
-    else:
-        beside = floats.saved["fp32", other]
-    own = run_file(one.file, kind.engine, pixels, batch=batch).logits
-    theirs = run_file(beside, other, pixels, batch=batch).logits
-    return PackedVariant(one.variant(tolerance(one.name, own, theirs, floats.logits)), one.sources(), own)
-
-
-def _make_int8(
+def make_int8(
     name: VariantName, floats: FloatFiles, ladder: Ladder, givens: Climb, min_precision: float | None
 ) -> Made:
+    """Collect what was measured of an int8 file, which the ladder took, and time it beside its float file."""
     assert ladder.taken is not None
     kind, candidate = KINDS[name], ladder.taken.candidate
     found = ladder.taken.files[kind.engine]
@@ -101,6 +73,40 @@ def _make_int8(
         rungs=rungs,
         slower_here=times["int8"] >= times["float"],
     )
+
+
+def refuse_missed(made: Sequence[Made]) -> None:
+    """Refuse variants that lose what int8 may not lose either, or that break the promised precision.
+
+    Raises:
+        ContractError: with the numbers.
+    """
+    missed = [f"{one.name}: {'; '.join(one.comparison.against)}" for one in made if one.comparison.against]
+    if missed:
+        raise ContractError(f"Variants miss the limit: {', '.join(missed)}. Nothing was written.")
+    told = {one.name: one.rejecting.against for one in made if one.rejecting is not None}
+    broken = [f"{name}: {against}" for name, against in told.items() if against]
+    if broken:
+        raise ContractError(
+            f"The verifying pictures break the promised precision: {', '.join(broken)}. Nothing was written. "
+            "Add validation pictures like those of the field, or lower --min-precision."
+        )
+
+
+def packed(
+    one: Made, floats: FloatFiles, ladder: Ladder, givens: Climb, cases: Sequence[ReferenceCase]
+) -> PackedVariant:
+    """Run the reference cases in the variant's engine, and in the other one for the tolerance."""
+    kind, batch = KINDS[one.name], givens.static_batch or 1
+    pixels = np.stack([case.pixels for case in cases])
+    other: EngineName = "onnxruntime" if kind.engine == "openvino" else "openvino"
+    if kind.precision == "int8" and ladder.taken is not None:
+        beside = ladder.taken.files[other].file
+    else:
+        beside = floats.saved["fp32", other]
+    own = run_file(one.file, kind.engine, pixels, batch=batch).logits
+    theirs = run_file(beside, other, pixels, batch=batch).logits
+    return PackedVariant(one.variant(tolerance(one.name, own, theirs, floats.logits)), one.sources(), own)
 
 
 def _rejecting(chosen: Judged, verified: Judged, min_precision: float | None) -> Rejecting | None:

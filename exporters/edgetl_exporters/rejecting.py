@@ -35,6 +35,23 @@ class Rejecting:
     coverage: Interval
     precision: Interval | None
 
+    @property
+    def certified(self) -> bool:
+        """Whether pictures that it was not chosen on promise the precision as well."""
+        return self.precision is not None and self.precision.low >= self.wanted
+
+    @property
+    def against(self) -> str:
+        """Say why the promise is broken on the verifying pictures; empty where it may be kept."""
+        if self.precision is None:
+            return f"no picture of {self.n:,} is answered with a confidence of {self.below:g}"
+        if self.precision.high < self.wanted:
+            return (
+                f"{self.right:,} of {self.answered:,} answers are right, a precision of at most "
+                f"{self.precision.high:.4f} where {self.wanted:g} is promised"
+            )
+        return ""
+
 
 def threshold(chosen: Judged, wanted: float) -> float:
     """Return the least confidence from which on the answers are right often enough, with 95 % confidence.

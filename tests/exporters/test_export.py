@@ -218,6 +218,16 @@ def test_a_precision_that_nothing_promises_is_refused_with_what_it_takes(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_precision_that_the_verifying_pictures_break_is_refused_before_int8(tmp_path: Path) -> None:
+    data, watcher = tiny_data(), Quiet()
+    wrong = replace(data.verify, targets=np.roll(data.verify.targets, 1))
+    data, wanted = replace(data, verify=wrong), 0.8
+    with pytest.raises(ContractError, match=r"break the promised precision: .*onnx-fp32: \d+ of \d+ answers"):
+        run_export(tmp_path / "b", data=data, min_precision=wanted, watcher=watcher)
+    assert [phase for phase in watcher.phases if phase.startswith("int8")] == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_contract_names_the_pictures_that_changed_and_every_rung(tmp_path: Path) -> None:
     data = tiny_data()
     names = tuple(hashlib.sha256(picture.tobytes()).hexdigest() for picture in data.verify.pixels)

@@ -44,3 +44,20 @@ def test_what_a_threshold_is_worth_is_counted_on_other_pictures() -> None:
     assert found.precision is not None
     assert found.precision.low < 2 / 3 < found.precision.high
     assert judge_rejecting(judged([0.6], [True]), 0.8, 0.99).precision is None
+
+
+def test_a_promise_is_broken_only_where_the_whole_interval_is_below_it() -> None:
+    answers = judged([0.9] * 100, [True] * 80 + [False] * 20)
+    broken, undecided = judge_rejecting(answers, 0.8, 0.95), judge_rejecting(answers, 0.8, 0.8)
+    kept = judge_rejecting(answers, 0.8, 0.7)
+    assert broken.against == (
+        "80 of 100 answers are right, a precision of at most 0.8666 where 0.95 is promised"
+    )
+    assert (undecided.against, kept.against) == ("", "")
+    assert [one.certified for one in (broken, undecided, kept)] == [False, False, True]
+
+
+def test_a_threshold_that_answers_nothing_is_broken() -> None:
+    found = judge_rejecting(judged([0.6, 0.7], [True, True]), 0.8, 0.9)
+    assert found.against == "no picture of 2 is answered with a confidence of 0.8"
+    assert not found.certified
