@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset import Dataset, load_dataset
-from edgetl.pipeline import head_solver, labelled_pictures
-from edgetl.roles import halves
+from edgetl.export_data import export_data
+from edgetl.pipeline import head_solver
 from edgetl_exporters.export import Options, export
-from edgetl_exporters.model import ExportData, Layout, Model, Silent
+from edgetl_exporters.model import Layout, Model, Silent
 from edgetl_exporters.report import Report
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
@@ -75,7 +75,7 @@ def export_given(given: Given, data: Path, out: Path, **options: Unpack[Options]
     dataset = load_dataset(data, progress=watcher.progress)
     for line in dataset.notes():
         watcher.note(line)
-    roles = _roles(given, dataset)
+    places = _places(given, dataset)
     model = Model(
         given.file.stem,
         given.file,
@@ -88,7 +88,12 @@ def export_given(given: Given, data: Path, out: Path, **options: Unpack[Options]
     )
     return export(
         model,
-        roles,
+        export_data(
+            dataset,
+            given.preprocess,
+            lambda part: _moved(dataset.targets(part), places, given.classes),
+            watcher,
+        ),
         out,
         solve_head=head_solver(dataset.task, np.ones(len(given.classes), np.float32)),
         provenance=_provenance(given, dataset),
@@ -96,22 +101,15 @@ def export_given(given: Given, data: Path, out: Path, **options: Unpack[Options]
     )
 
 
-def _roles(given: Given, dataset: Dataset) -> ExportData:
-    """Decode the pictures of each role, their targets in the order of the file's classes."""
+def _places(given: Given, dataset: Dataset) -> list[int]:
+    """Return where each class of the pictures is among the file's."""
     unknown = sorted(set(dataset.classes) - set(given.classes))
     if unknown:
         raise InputError(
             f"The pictures show classes that --classes does not name: {', '.join(map(repr, unknown[:5]))}. "
             f"It names {', '.join(map(repr, given.classes[:5]))}, …; rename the folders, or the lines."
         )
-    places = [given.classes.index(name) for name in dataset.classes]
-    choose, verify = halves(dataset.val)
-    return ExportData(
-        *(
-            labelled_pictures(given.preprocess, part, _moved(dataset.targets(part), places, given.classes))
-            for part in (dataset.train, choose, verify)
-        )
-    )
+    return [given.classes.index(name) for name in dataset.classes]
 
 
 def _moved(targets: NDArray[Any], places: Sequence[int], classes: Sequence[str]) -> NDArray[Any]:

@@ -4,8 +4,6 @@ The exporters know neither runs nor scikit-learn: the module, the solver of head
 temperature are handed over as callables, so that an int8 head is solved as the training solved its own.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,24 +14,18 @@ from torch import nn
 
 from edgetl import head as heads
 from edgetl.dataset import Dataset, split_dataset
+from edgetl.export_data import export_data
 from edgetl.quantized import tune_quantized
-from edgetl.roles import halves
 from edgetl.run import SPLITS, Run, read_module, read_run
 from edgetl.scoring import fit_temperature
 from edgetl.task import TASKS, weigh_classes
-from edgetl_exporters.calibration import balanced
 from edgetl_exporters.candidate import Tune
 from edgetl_exporters.export import Options, export
-from edgetl_exporters.model import ExportData, HeadSolver, Labelled, Model, Silent, Watcher
+from edgetl_exporters.model import HeadSolver, Labelled, Model, Silent, Watcher
 from edgetl_exporters.report import Report
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.pictures import Picture, Task, index
-from edgetl_runtime.preprocess import Preprocess
-
-# More pictures hardly move a head on frozen int8 features, and each costs two milliseconds or more.
-MOST_TRAINING_PICTURES = 4_000
-_DECODING_THREADS = 2
+from edgetl_runtime.pictures import Task, index
 
 
 def export_run(
@@ -60,7 +52,7 @@ def export_run(
     weights = weigh_classes(run.task, targets, len(dataset.classes), mode)
     return export(
         model,
-        _export_data(run, dataset, watcher),
+        export_data(dataset, run.preprocess, dataset.targets, watcher),
         out,
         solve_head=head_solver(run.task, weights),
         tune=_tuner(run, module, watcher),
@@ -100,13 +92,6 @@ def head_solver(task: Task, weights: NDArray[np.float32]) -> HeadSolver:
     return solve
 
 
-def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targets: NDArray[Any]) -> Labelled:
-    """Decode pictures as a device does; they keep the hashes of their files."""
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        pixels = list(pool.map(preprocess, [one.path for one in pictures]))
-    return Labelled(np.stack(pixels), targets, tuple(one.sha256 for one in pictures))
-
-
 def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dataset:
     """Load the pictures of the training, in its splits, or say that they are others."""
     recorded = folder / SPLITS
@@ -127,26 +112,6 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
             f"{run.dataset['fingerprint'][:12]}. {again}"
         )
     return dataset
-
-
-def _export_data(run: Run, dataset: Dataset, watcher: Watcher) -> ExportData:
-    """Decode the pictures of each role; of many training pictures, a balanced and repeatable choice."""
-    train = dataset.train
-    if len(train) > MOST_TRAINING_PICTURES:
-        places = balanced(
-            [one.sha256 for one in train], [one.labels for one in train], MOST_TRAINING_PICTURES
-        )
-        train = tuple(train[place] for place in places)
-        watcher.note(
-            f"{len(train):,} of {len(dataset.train):,} training pictures calibrate and solve the head."
-        )
-    choose, verify = halves(dataset.val)
-    return ExportData(
-        *(
-            labelled_pictures(run.preprocess, pictures, dataset.targets(pictures))
-            for pictures in (train, choose, verify)
-        )
-    )
 
 
 def _provenance(run: Run) -> dict[str, Any]:

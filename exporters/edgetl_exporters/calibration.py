@@ -1,27 +1,43 @@
-"""Chooses a few pictures out of many: as many of each class as there are, and always the same ones."""
+"""Chooses a few pictures out of many, always the same ones: all classes alike, or by their shares."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import chain, zip_longest
 
 from edgetl_exporters.model import Labelled, Pixels
+
+# From the keys and groups of items, and how many: the rising places of those that are taken.
+Choose = Callable[[Sequence[str], Sequence[Hashable], int], list[int]]
 
 
 def calibration_pictures(train: Labelled, count: int) -> Pixels:
     """Return at most `count` pictures, (n, size, size, 3), balanced over the sets of labels.
 
-    Their order of contents decides, so that neither the order of the files nor a seed matters.
+    The hashes of their contents decide, so that neither the order of the files nor a seed matters.
     """
-    keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in train.pixels]
+    keys = train.sha256 or [hashlib.sha256(picture.tobytes()).hexdigest() for picture in train.pixels]
     groups = [target.tobytes() for target in train.targets]
     return train.pixels[balanced(keys, groups, count)]
 
 
 def balanced(keys: Sequence[str], groups: Sequence[Hashable], count: int) -> list[int]:
     """Return the rising places of at most `count` items, taken from the groups in turns, by their keys."""
+    turns = chain.from_iterable(zip_longest(*_members(keys, groups)))
+    return sorted([place for place in turns if place is not None][:count])
+
+
+def proportional(keys: Sequence[str], groups: Sequence[Hashable], count: int) -> list[int]:
+    """Return the rising places of at most `count` items, by keys: each group's share, and one at least."""
+    ranks = {
+        place: rank / len(members) for members in _members(keys, groups) for rank, place in enumerate(members)
+    }
+    return sorted(sorted(ranks, key=lambda place: (ranks[place], keys[place]))[:count])
+
+
+def _members(keys: Sequence[str], groups: Sequence[Hashable]) -> list[list[int]]:
+    """Return the places of each group, in the order of their keys."""
     members: defaultdict[Hashable, list[int]] = defaultdict(list)
     for place in sorted(range(len(keys)), key=lambda place: keys[place]):
         members[groups[place]].append(place)
-    turns = chain.from_iterable(zip_longest(*members.values()))
-    return sorted([place for place in turns if place is not None][:count])
+    return list(members.values())

@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import onnx
 
-from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.contract import Comparison, compare
 from edgetl_exporters.graph import features_only, read_temperature, with_temperature
 from edgetl_exporters.measure import Judged, judge, run_file
@@ -51,9 +49,9 @@ class Climb:
     """The givens of a climb.
 
     source: the float ONNX file, of `model`. reference: the float model on the choosing and the verifying
-    pictures. limit: the drop of accuracy that is allowed, 0–1. bits: of int8 weights. calibration: at most so
-    many pictures. static_batch: of the saved files, None for any. folder: for the files. solve_head, tune:
-    None where there is nobody who can; the rungs that need them are not climbed then.
+    pictures. limit: the drop of accuracy that is allowed, 0–1. bits: of int8 weights. images: training
+    pictures that calibrate. static_batch: of the saved files, None for any. folder: for the files.
+    solve_head, tune: None where there is nobody who can; the rungs that need them are not climbed then.
     """
 
     model: Model
@@ -62,7 +60,7 @@ class Climb:
     reference: tuple[Judged, Judged]
     limit: float
     bits: Bits
-    calibration: int
+    images: Pixels
     static_batch: int | None
     folder: Path
     quantize: Quantize
@@ -92,10 +90,9 @@ class Candidate:
 
 def quantized(givens: Climb, source: Path, plan: Plan, out: Path) -> None:
     """Quantize a float file; where the grid is known, its weights are rounded so that errors cancel."""
-    images = calibration_pictures(givens.data.train, givens.calibration)
-    start = source if plan.steps is None else _rounded(givens, source, images, plan.steps)
+    start = source if plan.steps is None else _rounded(givens, source, plan.steps)
     kept = start.with_suffix(f".{plan.ranges}.json")
-    givens.quantize(start, out, plan=plan, images=images, ranges=kept)
+    givens.quantize(start, out, plan=plan, images=givens.images, ranges=kept)
 
 
 def measured(givens: Climb, rung: str, head: HeadKind, plan: Plan, file: Path) -> Candidate:
@@ -128,16 +125,15 @@ def features(givens: Climb, model: onnx.ModelProto, *pixels: Pixels) -> list[Flo
     """Return the features (n, width) that the int8 network gives for sets of pictures."""
     file = givens.folder / "features.onnx"
     onnx.save(features_only(model), file)
-    lengths = np.cumsum([len(one) for one in pixels])[:-1]
-    rows = run_file(converted(file), "openvino", np.concatenate(pixels), batch=_BATCH).logits
-    return np.split(rows, lengths)
+    network = converted(file)
+    return [run_file(network, "openvino", one, batch=_BATCH).logits for one in pixels]
 
 
-def _rounded(givens: Climb, source: Path, images: Pixels, steps: int) -> Path:
+def _rounded(givens: Climb, source: Path, steps: int) -> Path:
     out = source.with_name(f"{source.stem}-rounded-{steps}.onnx")
     if not out.exists():
         float_model, means = onnx.load(source), givens.folder / "means.onnx"
         onnx.save(means_graph(float_model), means)
-        found = run_file(converted(means), "openvino", images[:_MEANS_OF], batch=_BATCH).logits
+        found = run_file(converted(means), "openvino", givens.images[:_MEANS_OF], batch=_BATCH).logits
         onnx.save(rounded(float_model, found, steps), out)
     return out

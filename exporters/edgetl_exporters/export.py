@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Climb, Quantize, Tune
 from edgetl_exporters.floats import parity, write_floats
 from edgetl_exporters.labels import refuse_swapped, unseen
@@ -117,7 +118,7 @@ def export(
             floats.judged,
             limit=max_drop,
             bits=7 if cpu == "any" else 8,
-            calibration=calibration,
+            images=calibration_pictures(data.train, calibration),
             static_batch=static_batch,
             folder=Path(name),
             quantize=quantize,

@@ -65,15 +65,16 @@ def parity(data: ExportData, files: FloatFiles) -> tuple[dict[str, float], int]:
     Returns:
         The largest absolute difference of a logit by file, and the number of pictures.
     """
-    pixels = np.concatenate([data.choose.pixels, data.verify.pixels])
-    targets = np.concatenate([data.choose.targets, data.verify.targets])
-    chosen = np.unique(np.linspace(0, len(pixels) - 1, PICTURES).astype(int))
+    roles = (data.choose, data.verify)
+    chosen = np.unique(np.linspace(0, len(files.logits) - 1, PICTURES).astype(int))
+    parts = (chosen[chosen < len(data.choose)], chosen[chosen >= len(data.choose)] - len(data.choose))
+    pixels = np.concatenate([role.pixels[part] for role, part in zip(roles, parts, strict=True)])
+    targets = np.concatenate([role.targets[part] for role, part in zip(roles, parts, strict=True)])
     got = {
-        "onnx-fp32": run_file(files.onnx, "onnxruntime", pixels[chosen], batch=_BATCH).logits,
+        "onnx-fp32": run_file(files.onnx, "onnxruntime", pixels, batch=_BATCH).logits,
         "openvino-fp32": files.logits[chosen],
     }
-    wanted = own_logits(files.model, pixels[chosen])
-    return check_parity(files.model, wanted, got, targets[chosen]), len(chosen)
+    return check_parity(files.model, own_logits(files.model, pixels), got, targets), len(chosen)
 
 
 def _saved(source: Path, folder: Path, static_batch: int | None) -> dict[tuple[str, EngineName], Path]:

@@ -13,7 +13,6 @@ from torch import nn
 from edgetl import pipeline
 from edgetl.backbones import create_backbone
 from edgetl.dataset import load_dataset, write_csv
-from edgetl.events import Watcher
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
 from edgetl.run import SPLITS, Run, environment_facts, write_run
@@ -109,23 +108,6 @@ def test_pictures_that_are_gone_are_reported_and_found_again_by_data(
     monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]) or given[0])
     assert export_run(run, tmp_path / "bundle", data=tmp_path / "moved").temperature == 1.25
     assert [len(getattr(handed["data"], role)) for role in ("train", "choose", "verify")] == [24, 12, 12]
-
-
-def test_of_many_training_pictures_a_balanced_part_is_used_and_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = make_run(tmp_path / "run", write_pictures(tmp_path / "data"))
-    handed, notes = {}, []
-    monkeypatch.setattr(pipeline, "MOST_TRAINING_PICTURES", 10)
-    monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]))
-
-    class Notes(Watcher):
-        def note(self, message: str) -> None:
-            notes.append(message)
-
-    export_run(run, tmp_path / "bundle", watcher=Notes())
-    assert np.bincount(handed["data"].train.targets).tolist() == [5, 5]
-    assert notes == ["10 of 24 training pictures calibrate and solve the head."]
 
 
 def test_an_existing_bundle_is_refused_before_the_run_is_read(tmp_path: Path) -> None:

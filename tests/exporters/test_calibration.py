@@ -5,13 +5,29 @@ from dataclasses import replace
 import numpy as np
 from exporter_factories import colours
 
-from edgetl_exporters.calibration import balanced, calibration_pictures
+from edgetl_exporters.calibration import balanced, calibration_pictures, proportional
 
 
 def test_classes_are_taken_in_turns() -> None:
     keys = [f"{number:02}" for number in range(10)]
     groups = ["rare" if number == 9 else "common" for number in range(10)]
     assert balanced(keys, groups, 4) == [0, 1, 2, 9]
+
+
+def test_groups_keep_their_shares_and_none_is_lost() -> None:
+    keys = [f"{number:02}" for number in range(20)]
+    groups = ["rare" if number == 19 else "some" if number >= 13 else "common" for number in range(20)]
+    chosen = proportional(keys, groups, 7)
+    assert [groups[place] for place in chosen].count("rare") == 1
+    assert [groups[place] for place in chosen].count("some") == 2
+    assert [groups[place] for place in chosen].count("common") == 4
+    assert proportional(keys, groups, 99) == list(range(20))
+
+
+def test_pictures_with_names_are_chosen_by_them() -> None:
+    train = colours(6, 1)
+    names = tuple(f"{6 - number:064x}" for number in range(6))
+    assert np.array_equal(calibration_pictures(replace(train, sha256=names), 3), train.pixels[3:])
 
 
 def test_all_are_taken_when_there_are_few() -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
 
+from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Candidate, Climb, quantized
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array, replaced
@@ -29,7 +30,7 @@ def givens(folder: Path, **changes: Any) -> Climb:
         "reference": floats.judged,
         "limit": 0.05,
         "bits": 8,
-        "calibration": 30,
+        "images": calibration_pictures(data.train, changes.pop("calibration", 30)),
         "static_batch": None,
         "folder": folder,
         "quantize": quantize,

@@ -1,0 +1,63 @@
+"""The pictures of an export by their role: no more than memory and minutes allow, always the same, decoded.
+
+Training pictures are taken from all classes alike, since they calibrate and solve heads. Those that choose
+and those that verify keep the shares of the classes: accuracy, temperature and thresholds are to hold for
+pictures as they come, and a balanced choice would measure others.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.dataset import Dataset
+from edgetl.roles import halves
+from edgetl_exporters.calibration import Choose, balanced, proportional
+from edgetl_exporters.model import ExportData, Labelled, Watcher
+from edgetl_runtime.pictures import Picture
+from edgetl_runtime.preprocess import Preprocess
+
+# Of each role. More training pictures hardly move a head on frozen int8 features; so many verifying ones
+# certify half a point where one answer in a hundred changes, and each costs time in every engine and rung.
+MOST_PICTURES = 4_000
+MOST_BYTES = 2**30
+_DECODING_THREADS = 2
+
+Targets = Callable[[Sequence[Picture]], NDArray[Any]]
+
+
+def export_data(dataset: Dataset, preprocess: Preprocess, targets: Targets, watcher: Watcher) -> ExportData:
+    """Choose and decode the pictures of each role.
+
+    Args:
+        targets: what the model should answer to pictures, in its own order of classes.
+    """
+    choose, verify = halves(dataset.val)
+    most = min(MOST_PICTURES, MOST_BYTES // (3 * preprocess.size**2))
+    roles: list[tuple[str, Sequence[Picture], Choose]] = [
+        ("training pictures calibrate and solve the head", dataset.train, balanced),
+        ("validation pictures choose", choose, proportional),
+        ("validation pictures verify", verify, proportional),
+    ]
+    found = []
+    for what, pictures, choice in roles:
+        kept = [pictures[place] for place in _places(pictures, choice, most)]
+        if len(kept) < len(pictures):
+            watcher.note(f"{len(kept):,} of {len(pictures):,} {what}.")
+        found.append(labelled_pictures(preprocess, kept, targets(kept)))
+    return ExportData(*found)
+
+
+def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targets: NDArray[Any]) -> Labelled:
+    """Decode pictures as a device does; they keep the hashes of their files."""
+    pixels = np.empty((len(pictures), preprocess.size, preprocess.size, 3), np.uint8)
+    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+        for place, decoded in enumerate(pool.map(preprocess, [one.path for one in pictures])):
+            pixels[place] = decoded
+    return Labelled(pixels, targets, tuple(one.sha256 for one in pictures))
+
+
+def _places(pictures: Sequence[Picture], choose: Choose, most: int) -> list[int]:
+    return choose([one.sha256 for one in pictures], [one.labels for one in pictures], most)
