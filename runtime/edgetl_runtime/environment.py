@@ -30,6 +30,7 @@ class Environment:
     flags: those of `FLAGS` that the processor has; empty where the system does not tell (only Linux does).
     cores: how many this process may use.
     versions: of edgetl-runtime and of each of `DISTRIBUTIONS` that is installed.
+    notes: what a reader of the measurement should know of the device, such as that it was never tried before.
     """
 
     cpu: str
@@ -39,6 +40,7 @@ class Environment:
     machine: str
     python: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_environment(cpuinfo: Path = Path("/proc/cpuinfo")) -> Environment:

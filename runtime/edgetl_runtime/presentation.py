@@ -77,6 +77,7 @@ def render_receipt(receipt: Receipt) -> str:
         _table(("milliseconds", "p50", "p95", "p99"), times),
         _wrap(f"{_megabytes(receipt.size_bytes)} MB on disk; {receipt.environment.cpu}"),
         _wrap(_performance(receipt.performance)),
+        *(_wrap(f"Note: {note}.") for note in receipt.environment.notes),
         _left_out(receipt.errors),
     )
 

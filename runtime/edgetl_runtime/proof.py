@@ -27,7 +27,7 @@ MAX_MEAN_LEVELS, MAX_LEVELS, MAX_LEVELS_EXACT = 2.0, 48.0, 1.0
 _LOSSY = ("JPEG", "WEBP")
 
 # How far probabilities may be from those of the logits beside them: the rounding of the execution precision.
-_MAX_PROBABILITY_ERROR: dict[Execution, float] = {"f32": 0.001, "bf16": 0.05}
+_MAX_PROBABILITY_ERROR: dict[Execution, float] = {"f32": 0.001, "bf16": 0.05, "f16": 0.01}
 
 # All that NumPy raises for a header that it cannot read.
 _NOT_NPY = (ValueError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, EOFError)

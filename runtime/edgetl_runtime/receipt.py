@@ -249,9 +249,7 @@ def _receipt(f: Fields) -> Receipt:
             if stage in latency
         },
         size_bytes=f.integer("size_bytes"),
-        environment=_environment(
-            _fields(f.value("environment"), f"{f.where}.environment", *_names(Environment))
-        ),
+        environment=_environment(f.value("environment"), f"{f.where}.environment"),
         performance=_performance(
             f.value("performance") if "performance" in f else None, f"{f.where}.performance"
         ),
@@ -285,7 +283,8 @@ def _latency(value: JSON, where: str) -> Latency:
     return Latency(f.number("p50_ms"), f.number("p95_ms"), f.number("p99_ms"), f.integer("n"))
 
 
-def _environment(f: Fields) -> Environment:
+def _environment(value: JSON, where: str) -> Environment:
+    f = Fields(value, where, _names(Environment), ReceiptError, optional=("notes",))
     versions = _fields(f.value("versions"), f"{f.where}.versions", *f.object("versions"))
     return Environment(
         cpu=f.text("cpu"),
@@ -295,6 +294,7 @@ def _environment(f: Fields) -> Environment:
         machine=f.text("machine"),
         python=f.text("python"),
         versions={name: versions.text(name) for name in f.object("versions")},
+        notes=f.texts("notes") if "notes" in f else (),
     )
 
 

@@ -6,12 +6,14 @@ It decides nothing: figures come from `metrics`, and whether they are good enoug
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgetl_runtime.engines import caveats
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.journal import Journal
@@ -138,7 +140,7 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
         per_class=_per_class(manifest.classes, target, predicted),
         latency=_latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
-        environment=read_environment(),
+        environment=replace(read_environment(), notes=caveats(session.device)),
         performance=measured.performance,
         errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
         predictions=Predictions(

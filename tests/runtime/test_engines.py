@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from runtime_factories import tiny_pixels
 from tiny_bundle import DATA, tiny_logits
 
-from edgetl_runtime.engines import ENGINES, Engine, Port, check_graph, load_engine
+from edgetl_runtime.engines import ENGINES, Engine, Port, caveats, check_graph, load_engine
 from edgetl_runtime.errors import BundleError, EngineError
 
 MODELS = {"onnxruntime": DATA / "tiny.onnx", "openvino": DATA / "tiny.xml"}
@@ -117,9 +118,14 @@ def test_openvino_needs_the_weights_beside_the_graph(tmp_path: Path) -> None:
         opened("openvino", tmp_path / "tiny.xml")
 
 
-def test_onnxruntime_executes_in_float32_only() -> None:
-    with pytest.raises(EngineError, match="executes in 'f32' only, got 'bf16'"):
+def test_onnxruntime_does_not_execute_in_bfloat16() -> None:
+    with pytest.raises(EngineError, match="executes in 'f32' or 'f16', got 'bf16'"):
         opened("onnxruntime", execution="bf16")
+
+
+@each_engine
+def test_a_processor_computes_in_float32_what_may_be_float16(name: str) -> None:
+    np.testing.assert_allclose(opened(name, execution="f16").run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-5)
 
 
 def test_openvino_executes_in_bfloat16_or_says_that_it_cannot() -> None:
@@ -274,6 +280,105 @@ def test_openvino_refuses_a_device_that_is_not_there(device: str) -> None:
 def test_an_npu_that_is_not_there_says_what_it_needs() -> None:
     with pytest.raises(EngineError, match=r"An NPU needs its driver, and read access to /dev/accel\.$"):
         opened("openvino", device="npu")
+
+
+NO_COMPILER = (  # What OpenVINO 2026.4 says without the libraries of the compiler.
+    "Exception from src/inference/src/cpp/core.cpp:131:\n"
+    "plugin_compiler_adapter.cpp:54: VCL compiler loading failed, aborting. Error: vcl_api.cpp:22: Cannot "
+    'load library "/lib/libopenvino_intel_npu_compiler_loader.so": cannot open shared object file'
+)
+NO_DEVICE = (
+    "compiler_adapter_factory.cpp:64: Could not find an NPU device. The driver compiler requires a valid "
+    "device to be present in the system."
+)
+
+
+class CompiledForNpu:
+    """What was compiled for the CPU, calling itself an NPU's."""
+
+    def __init__(self, compiled: object) -> None:
+        self._compiled = compiled
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._compiled, name)
+
+    def get_property(self, name: str) -> object:
+        openvino = pytest.importorskip("openvino")
+        told = {"EXECUTION_DEVICES": ["NPU"], "INFERENCE_PRECISION_HINT": openvino.Type.f16}
+        return told[name] if name in told else self._compiled.get_property(name)
+
+
+def core_with_npu(message: str = "") -> type:
+    """OpenVINO's core with an NPU that answers as the CPU does, or fails to compile with a message."""
+    openvino = pytest.importorskip("openvino")
+    true = openvino.Core
+
+    class CoreWithNpu:
+        available_devices = ("CPU", "NPU")
+        asked: ClassVar[list[dict[str, object]]] = []
+
+        def read_model(self, *files: Path) -> object:
+            return true().read_model(*files)
+
+        def compile_model(self, graph: object, device: str, settings: dict[str, object]) -> object:
+            self.asked.append(settings)
+            if message:
+                raise RuntimeError(message)
+            return CompiledForNpu(true().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+
+        def get_property(self, device: str, name: str) -> object:
+            told = {"SUPPORTED_PROPERTIES": ["NPU_DRIVER_VERSION"], "NPU_DRIVER_VERSION": "1.5"}
+            return told[name]
+
+    return CoreWithNpu
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (NO_COMPILER, "The NPU is here, but OpenVINO's compiler for it is not: .* Put both, .* a fallback."),
+        (NO_DEVICE, "OpenVINO finds no NPU. An NPU needs its driver, and read access to /dev/accel."),
+    ],
+)
+def test_an_npu_that_cannot_compile_says_what_is_missing_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, message: str, words: str
+) -> None:
+    monkeypatch.setattr(pytest.importorskip("openvino"), "Core", core_with_npu(message))
+    expected = f"cannot open 'tiny.xml': {words}.* OpenVINO says: .*cpp:"
+    with pytest.raises(EngineError, match=expected) as error:
+        opened("openvino", device="npu", execution="f16")
+    assert "Exception from" not in str(error.value)
+
+
+def test_an_npu_is_asked_for_float16_and_reported_as_what_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino, core = pytest.importorskip("openvino"), core_with_npu()
+    monkeypatch.setattr(openvino, "Core", core)
+    engine = opened("openvino", device="npu", execution="f16")
+    assert (engine.executed_device, engine.driver) == ("npu", "1.5")
+    assert core.asked[-1]["INFERENCE_PRECISION_HINT"] == openvino.Type.f16
+    np.testing.assert_allclose(engine.run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-4)
+
+
+@pytest.mark.parametrize("execution", ["f32", "bf16"])
+def test_a_variant_that_an_npu_cannot_compute_is_refused_before_it_compiles(
+    monkeypatch: pytest.MonkeyPatch, execution: str
+) -> None:
+    core = core_with_npu()
+    monkeypatch.setattr(pytest.importorskip("openvino"), "Core", core)
+    with pytest.raises(EngineError, match=rf"in float16, and this variant in '{execution}'\. Open one"):
+        opened("openvino", device="npu", execution=execution)
+    assert core.asked == []
+
+
+def test_float16_is_not_left_to_a_device_that_chooses() -> None:
+    with pytest.raises(EngineError, match="needs a device by its own name, got 'auto:cpu'"):
+        opened("openvino", device="auto:cpu", execution="f16")
+
+
+def test_measurements_on_devices_that_were_never_tried_say_so() -> None:
+    assert caveats("cpu") == ()
+    assert caveats("npu.3720")[0].startswith("not yet run on hardware")
+    assert caveats("npu,cpu") == caveats("npu")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_manifest_of_a_newer_version_asks_for_an_upgrade() -> None:
             lambda m: m["variants"][0].update(precision="int4"),
             "manifest.variants[0].precision must be one of",
         ),
-        (lambda m: m["variants"][0].update(execution="f16"), "manifest.variants[0].execution must be one of"),
+        (lambda m: m["variants"][0].update(execution="f64"), "manifest.variants[0].execution must be one of"),
         (lambda m: m["variants"][0].update(name="../up"), "Variant.name must be 1 to 100 of a-z"),
         (
             lambda m: m["variants"][0].update(temperature=0),

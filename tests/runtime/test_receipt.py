@@ -78,6 +78,12 @@ def test_a_receipt_of_before_has_no_performance_and_three_stages():
     assert read_back(value).performance is None
 
 
+def test_a_receipt_of_before_has_no_notes_on_its_machine():
+    value = as_json(single_label())
+    del value["environment"]["notes"]
+    assert read_back(value).environment.notes == ()
+
+
 def test_stages_are_read_and_those_that_everybody_has_are_needed():
     value = as_json(single_label())
     value["latency"]["decode"] = value["latency"]["infer"]

@@ -8,6 +8,7 @@ from edgetl_runtime import __version__
 from edgetl_runtime.errors import ContractError, InputError
 from edgetl_runtime.gating import gate
 from edgetl_runtime.pictures import index
+from edgetl_runtime.presentation import render_receipt
 from edgetl_runtime.receipt import Receipt
 from edgetl_runtime.session import Session
 from edgetl_runtime.validation import validate
@@ -280,6 +281,17 @@ def test_a_variant_of_a_fixed_batch_is_measured_a_picture_at_a_time(tmp_path, da
         receipt = validate(session, data)
     assert receipt.figures["accuracy"].value == 1.0
     assert receipt.latency["infer"].n == 7
+
+
+def test_a_receipt_of_an_npu_says_that_none_was_there_before(bundle, data):
+    session = stub_session(bundle, [[0.8, 0.1, 0.1]] * 7)
+    assert validate(session, data).environment.notes == ()
+    session = stub_session(bundle, [[0.8, 0.1, 0.1]] * 7)
+    session.device = "npu"
+    receipt = validate(session, data)
+    assert "not yet run on hardware" in receipt.environment.notes[0]
+    assert Receipt.from_json(receipt.to_json()).environment == receipt.environment
+    assert "Note: not yet run on hardware" in render_receipt(receipt)
 
 
 def test_a_session_of_another_batch_is_refused(bundle, data):

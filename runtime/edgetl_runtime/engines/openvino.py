@@ -13,10 +13,23 @@ from edgetl_runtime.errors import BundleError, EngineError
 from edgetl_runtime.manifest import Execution
 
 _DTYPES = {"u8": "uint8", "f32": "float32"}
-_PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+_PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16, "f16": openvino.Type.f16}
 # They choose among the devices that are listed after them, or among all.
 _VIRTUAL = ("auto", "multi", "hetero")
 _FACTS = ("FULL_DEVICE_NAME", "NPU_DRIVER_VERSION", "GPU_DRIVER_VERSION")
+# By what OpenVINO's message holds: what it means, and what to do.
+_DIAGNOSES = {
+    ("VCL compiler", "compiler_loader"): (
+        "The NPU is here, but OpenVINO's compiler for it is not: no wheel brings "
+        "libopenvino_intel_npu_compiler_loader.so and libopenvino_intel_npu_compiler.so. Put both, from the "
+        "OpenVINO archive of the same version, beside the wheel's libopenvino.so, or name another device or "
+        "a fallback."
+    ),
+    ("Could not find an NPU device", "No available backend"): (
+        "OpenVINO finds no NPU. An NPU needs its driver, and read access to /dev/accel. Mend that, or name "
+        "another device or a fallback."
+    ),
+}
 _REMEDIES = {
     "npu": "An NPU needs its driver, and read access to /dev/accel.",
     "gpu": "A GPU needs its compute runtime (Level Zero or OpenCL).",
@@ -39,6 +52,7 @@ class OpenVinoEngine:
     ) -> None:
         core = openvino.Core()
         _require_device(core, device)
+        _require_possible(execution, device)
         settings = _settings(device, execution, threads, hint)
         if cache is not None:
             settings["CACHE_DIR"] = str(cache)
@@ -97,7 +111,7 @@ def _require_device(core: Any, device: str) -> None:
 def _settings(device: str, execution: Execution, threads: int | None, hint: Hint) -> dict[str, object]:
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": hint.upper(),
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[execution],
+        "INFERENCE_PRECISION_HINT": _asked(execution, device),
     }
     if device.lower().partition(":")[0] == "auto":
         # Else the CPU would answer, and be proven, while an accelerator compiles and takes over later.
@@ -116,7 +130,7 @@ def _compile(core: Any, model: Path, batch: int, target: tuple[str, dict[str, ob
         graph.reshape({"images": shape})
         return core.compile_model(graph, *target)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot open {model.name!r}: {_reason(error)}") from error
+        raise EngineError(f"OpenVINO cannot open {model.name!r}: {_diagnosis(error)}") from error
 
 
 def _executed(compiled: Any, device: str) -> str:
@@ -132,12 +146,35 @@ def _executed(compiled: Any, device: str) -> str:
     return ",".join(executed)
 
 
+def _require_possible(execution: Execution, device: str) -> None:
+    kind = _kind(device)
+    if kind == "npu" and execution != "f16":
+        raise EngineError(
+            f"Device {device!r} computes in float16, and this variant in {execution!r}. Open one that runs "
+            "in f16; edgetl export --variants openvino-npu-int8,openvino-npu-fp16 makes them."
+        )
+    if kind in _VIRTUAL and execution == "f16":
+        raise EngineError(
+            f"A variant in 'f16' needs a device by its own name, got {device!r}: a processor behind that one "
+            "would compute in bf16."
+        )
+
+
+def _asked(execution: Execution, device: str) -> Any:  # openvino.Type, which mypy does not follow
+    """Return the precision to ask for: f16 allows for a finer one, and a CPU takes bf16 for f16."""
+    return _PRECISIONS["f32" if execution == "f16" and _kind(device) == "cpu" else execution]
+
+
+def _kind(device: str) -> str:
+    return device.lower().partition(":")[0].partition(".")[0]
+
+
 def _require_precision(compiled: Any, execution: Execution, device: str) -> None:
     # A CPU without bf16 takes the hint and executes in f32: another model than the one that was measured.
-    if device.lower().partition(":")[0] in _VIRTUAL:
+    if _kind(device) in _VIRTUAL:
         return  # They do not tell; the reference cases show what they do.
     executed = compiled.get_property("INFERENCE_PRECISION_HINT")
-    if executed != _PRECISIONS[execution]:
+    if executed != _asked(execution, device):
         name = executed.get_type_name()
         raise EngineError(f"This device executes in {name!r}, not in {execution!r}; choose another variant.")
 
@@ -161,6 +198,15 @@ def _fixed(shape: Any) -> tuple[int | None, ...]:  # openvino.PartialShape
     if shape.rank.is_dynamic:
         return ()
     return tuple(side.get_length() if side.is_static else None for side in shape)
+
+
+def _diagnosis(error: Exception) -> str:
+    """Return what a known message means and what to do, with the message; else the message alone."""
+    told = _reason(error)
+    for needles, words in _DIAGNOSES.items():
+        if any(needle in told for needle in needles):
+            return f"{words} OpenVINO says: {told}"
+    return told
 
 
 def _reason(error: Exception) -> str:

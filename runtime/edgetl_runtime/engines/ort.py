@@ -31,8 +31,9 @@ class OrtEngine:
         hint: Hint = "latency",
         cache: Path | None = None,
     ) -> None:
-        if execution != "f32":
-            raise EngineError(f"Engine 'onnxruntime' executes in 'f32' only, got {execution!r}.")
+        # What is float16 says the graph itself; a processor without such kernels computes it in float32.
+        if execution not in ("f32", "f16"):
+            raise EngineError(f"Engine 'onnxruntime' executes in 'f32' or 'f16', got {execution!r}.")
         options = _options(batch, threads, hint)
         provider, providers = add_provider(options, device)
         self._session = _compile(model, options, provider, providers)
