@@ -144,7 +144,7 @@ def render_report(report: "Report", out: Path) -> str:
             f"{100 * row.accuracy.low:.1f} to {100 * row.accuracy.high:.1f}",
             f"{100 * row.drop:+.1f}",
             "certified" if row.certified else "undecided" if row.needs is None else f"needs {row.needs:,}",
-            f"{row.p50_ms:.2f}",
+            "" if row.p50_ms is None else f"{row.p50_ms:.2f}",
             f"{row.size_bytes / 1e6:.1f}",
         )
         for row in report.variants
@@ -179,6 +179,8 @@ def _facts(row: "VariantRow") -> str:
         share = 100 * row.rejecting.answered / row.rejecting.n
         promise = "" if row.rejecting.certified else ", a precision not certified by so few pictures"
         parts.append(f"answers {share:.1f} % at confidence {row.rejecting.below:.3f} and above{promise}")
+    if row.elsewhere:
+        parts.append("measured on the CPU in place of its device, not yet run on hardware")
     if row.slower_here:
         parts.append("not faster than float on this machine")
     return "; ".join(parts)

@@ -13,6 +13,10 @@ from edgetl_runtime.errors import InputError
 if TYPE_CHECKING:
     from edgetl_exporters.report import Report
 
+Variants = Annotated[
+    str | None,
+    typer.Option(help="Those to write, such as openvino-int8,onnx-fp16; a wrong name lists all."),
+]
 MaxDrop = Annotated[
     str, typer.Option("--max-drop", help="Drop of accuracy that int8 may cost: 1pp is one point.")
 ]
@@ -46,6 +50,7 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="The pictures, when they no longer lie where the run found them.")
     ] = None,
+    variants: Variants = None,
     max_drop: MaxDrop = "1pp",
     on_miss: OnMiss = "fail",
     cpu: Cpu = "vnni",
@@ -82,6 +87,8 @@ def export(
             "static_batch": static_batch,
             "sign": sign,
         }
+        if variants is not None:
+            options["variants"] = [name.strip() for name in variants.split(",") if name.strip()]
         with open_watcher() as watcher:
             options["watcher"] = watcher
             if source.suffix == ".onnx":

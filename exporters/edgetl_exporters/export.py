@@ -13,8 +13,8 @@ from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Climb, Quantize, Tune
 from edgetl_exporters.floats import parity, write_floats
 from edgetl_exporters.labels import refuse_swapped, unseen
-from edgetl_exporters.ladder import Ladder, climb
-from edgetl_exporters.making import make_float, make_int8, packed, refuse_missed
+from edgetl_exporters.made import packed
+from edgetl_exporters.making import make_all
 from edgetl_exporters.model import (
     Cpu,
     ExportData,
@@ -32,9 +32,9 @@ from edgetl_exporters.reference import reference_cases
 from edgetl_exporters.report import Report
 from edgetl_exporters.temperature import fit_temperature as fit_by_search
 from edgetl_exporters.to_int8 import quantize as quantize_file
-from edgetl_exporters.variants import DEFAULT, KINDS, VariantName, ordered
+from edgetl_exporters.variants import DEFAULT, ordered
 from edgetl_runtime.atomic import refuse_place
-from edgetl_runtime.errors import ContractError, InputError
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.signature import check_private_key
 
 # Training pictures that calibrate: 300 gave the same answers within noise, in three times the time.
@@ -82,7 +82,8 @@ def export(
     Args:
         out: a folder to be made, or a file that ends in .zip.
         max_drop: the drop of accuracy that int8 may cost, 0–1.
-        on_miss: what becomes of an int8 that misses it: "fail" raises, "fp16" leaves int8 out and says so.
+        on_miss: what becomes of an int8 that misses it, or of a bf16: "fail" raises, "fp16" leaves it out and
+            says so.
         cpu: what int8 will run on. "vnni" and "arm" sum products exactly and get 8-bit weights; on "any" x86
             some saturate, which 7-bit weights exclude.
         min_precision: 0–1, of the answers that are given: each variant gets a threshold of confidence below
@@ -127,18 +128,9 @@ def export(
             fit_temperature=fit,
             watcher=watcher,
         )
-        int8 = [one for one in wanted if KINDS[one].precision == "int8"]
-        watcher.phase("measure the float variants")
-        made = [make_float(one, floats, givens, min_precision) for one in wanted if one not in int8]
-        refuse_missed(made)
-        ladder = climb(givens) if int8 else Ladder((), None)
-        left_out = {} if ladder.taken else _missed(ladder, int8, wanted, max_drop, on_miss, watcher)
-        watcher.phase("measure and pack")
-        made += [make_int8(one, floats, ladder, givens, min_precision) for one in int8 if one not in left_out]
-        refuse_missed(made)
-        made.sort(key=lambda one: wanted.index(one.name))
+        making = make_all(wanted, floats, givens, min_precision, on_miss)
         cases = reference_cases(model.preprocess)
-        bundled = [packed(one, floats, ladder, givens, cases) for one in made]
+        bundled = [packed(one, floats, making.ladder, givens, cases) for one in making.made]
         facts = dict(provenance or {}) | {"export": export_facts(floats.onnx, cpu)}
         manifest = pack(floats.model, bundled, cases, out, facts, key=sign)
     return Report(
@@ -147,9 +139,9 @@ def export(
         max_drop=max_drop,
         parity=found,
         parity_pictures=pictures,
-        rungs=ladder.rows,
-        variants=tuple(one.row(manifest) for one in made),
-        left_out=left_out,
+        rungs=making.ladder.rows,
+        variants=tuple(one.row(manifest) for one in making.made),
+        left_out=making.left_out,
         seconds=time.monotonic() - begun,
     )
 
@@ -185,29 +177,3 @@ def _able(
         f"{len(model.classes):,} classes, such as {missing[0]!r}."
     )
     return None
-
-
-def _missed(
-    ladder: Ladder,
-    int8: Sequence[VariantName],
-    wanted: Sequence[VariantName],
-    max_drop: float,
-    on_miss: OnMiss,
-    watcher: Watcher,
-) -> dict[str, str]:
-    """Return the variants that int8's miss leaves out, with the reason.
-
-    Raises:
-        ContractError: the miss is to be an error, or nothing would be left.
-    """
-    if not int8:
-        return {}
-    tried = "; ".join(f"{row.rung}: {row.outcome}" for row in ladder.rows)
-    reason = f"int8 misses its limit of {100 * max_drop:g} points: {tried}"
-    if on_miss == "fail" or len(int8) == len(wanted):
-        raise ContractError(
-            f"{reason}. Nothing was written. Add training pictures, allow more with --max-drop, or export "
-            "without int8: --on-miss fp16."
-        )
-    watcher.note(f"Left out: {', '.join(int8)}; {reason}.")
-    return dict.fromkeys(int8, reason)

@@ -173,6 +173,13 @@ def replaced(model: ModelProto, values: Mapping[str, Floats]) -> ModelProto:
     return changed
 
 
+def used_only(model: ModelProto) -> ModelProto:
+    """Return a copy without constants that nothing reads."""
+    changed = copied(model)
+    _drop_unused(changed.graph)
+    return changed
+
+
 def copied(model: ModelProto) -> ModelProto:
     """Return a copy."""
     copy = ModelProto()

@@ -1,6 +1,7 @@
 """A variant on its way into a bundle: its saved file measured, its threshold and references found."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,32 +11,43 @@ from edgetl_exporters.facts import rung_facts
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder
 from edgetl_exporters.measure import Judged, judge, run_file
+from edgetl_exporters.model import Labelled
 from edgetl_exporters.pack import PackedVariant
 from edgetl_exporters.reference import ReferenceCase
 from edgetl_exporters.rejecting import Rejecting, judge_rejecting, threshold
 from edgetl_exporters.timing import interleaved_ms
-from edgetl_exporters.variants import KINDS, Made, VariantName, tolerance
-from edgetl_runtime.errors import ContractError
+from edgetl_exporters.to_half import to_half
+from edgetl_exporters.variants import KINDS, Kind, Made, VariantName, tolerance
 from edgetl_runtime.manifest import EngineName
 
 
 def make_float(name: VariantName, floats: FloatFiles, givens: Climb, min_precision: float | None) -> Made:
-    """Measure a float variant's saved file on the verifying pictures."""
+    """Measure a float variant's saved file on the verifying pictures.
+
+    Raises:
+        EngineError: this processor does not compute as the variant does.
+    """
     kind, verify, batch = KINDS[name], givens.data.verify, givens.static_batch or 1
-    file = floats.saved[kind.precision, kind.engine]
-    measured = run_file(file, kind.engine, verify.pixels, batch=batch)
-    judged = judge(givens.model.task, measured.logits, verify.targets, floats.temperature)
+    file = _float_file(name, floats, givens.folder)
+
+    def run(role: Labelled) -> tuple[Judged, float]:
+        ran = run_file(file, kind.engine, role.pixels, batch=batch, execution=kind.execution)
+        return judge(givens.model.task, ran.logits, role.targets, floats.temperature), ran.p50_ms
+
+    judged, p50_ms = run(verify)
+    # What rounds has confidences of its own; the others have those of the float model.
+    chosen = run(givens.data.choose)[0] if kind.rounds and min_precision is not None else floats.judged[0]
     return Made(
         name,
         file,
         "float",
         floats.temperature,
-        measured.p50_ms,
+        None if kind.elsewhere else p50_ms,
         judged,
         floats.judged[1],
         compare(floats.judged[1], judged, givens.limit),
         verify.sha256,
-        rejecting=_rejecting(floats.judged[0], judged, min_precision),
+        rejecting=_rejecting(chosen, judged, min_precision),
         batch=givens.static_batch,
     )
 
@@ -47,10 +59,7 @@ def make_int8(
     assert ladder.taken is not None
     kind, candidate = KINDS[name], ladder.taken.candidate
     found = ladder.taken.files[kind.engine]
-    beside = floats.saved["fp32" if kind.engine == "onnxruntime" else "fp16", kind.engine]
-    images = givens.data.verify.pixels[: givens.static_batch or 1]
-    images = np.resize(images, (givens.static_batch or 1, *images.shape[1:]))
-    times = interleaved_ms({"int8": (found.file, kind.engine), "float": (beside, kind.engine)}, images)
+    p50_ms, slower_here = (None, False) if kind.elsewhere else _beside_float(found.file, kind, floats, givens)
     rungs = {
         "rung": candidate.rung,
         "weights_bits": candidate.plan.bits,
@@ -63,7 +72,7 @@ def make_int8(
         found.file,
         candidate.head,
         candidate.temperature,
-        times["int8"],
+        p50_ms,
         found.judged,
         floats.judged[1],
         found.comparison,
@@ -71,26 +80,8 @@ def make_int8(
         rejecting=_rejecting(candidate.judged, found.judged, min_precision),
         batch=givens.static_batch,
         rungs=rungs,
-        slower_here=times["int8"] >= times["float"],
+        slower_here=slower_here,
     )
-
-
-def refuse_missed(made: Sequence[Made]) -> None:
-    """Refuse variants that lose what int8 may not lose either, or that break the promised precision.
-
-    Raises:
-        ContractError: with the numbers.
-    """
-    missed = [f"{one.name}: {'; '.join(one.comparison.against)}" for one in made if one.comparison.against]
-    if missed:
-        raise ContractError(f"Variants miss the limit: {', '.join(missed)}. Nothing was written.")
-    told = {one.name: one.rejecting.against for one in made if one.rejecting is not None}
-    broken = [f"{name}: {against}" for name, against in told.items() if against]
-    if broken:
-        raise ContractError(
-            f"The verifying pictures break the promised precision: {', '.join(broken)}. Nothing was written. "
-            "Add validation pictures like those of the field, or lower --min-precision."
-        )
 
 
 def packed(
@@ -104,9 +95,27 @@ def packed(
         beside = ladder.taken.files[other].file
     else:
         beside = floats.saved["fp32", other]
-    own = run_file(one.file, kind.engine, pixels, batch=batch).logits
+    own = run_file(one.file, kind.engine, pixels, batch=batch, execution=kind.execution).logits
     theirs = run_file(beside, other, pixels, batch=batch).logits
     return PackedVariant(one.variant(tolerance(one.name, own, theirs, floats.logits)), one.sources(), own)
+
+
+def _float_file(name: VariantName, floats: FloatFiles, folder: Path) -> Path:
+    kind = KINDS[name]
+    if (kind.precision, kind.engine) != ("fp16", "onnxruntime"):
+        return floats.saved[kind.precision, kind.engine]
+    half = folder / "model.fp16.onnx"
+    to_half(floats.saved["fp32", "onnxruntime"], half)
+    return half
+
+
+def _beside_float(file: Path, kind: Kind, floats: FloatFiles, givens: Climb) -> tuple[float, bool]:
+    """Return the median milliseconds of a batch, and whether it is not faster than the float file."""
+    beside = floats.saved["fp32" if kind.engine == "onnxruntime" else "fp16", kind.engine]
+    images = givens.data.verify.pixels[: givens.static_batch or 1]
+    images = np.resize(images, (givens.static_batch or 1, *images.shape[1:]))
+    times = interleaved_ms({"int8": (file, kind.engine), "float": (beside, kind.engine)}, images)
+    return times["int8"], times["int8"] >= times["float"]
 
 
 def _rejecting(chosen: Judged, verified: Judged, min_precision: float | None) -> Rejecting | None:

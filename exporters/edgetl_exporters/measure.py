@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgetl_exporters.model import Floats, Pixels, Targets
 from edgetl_runtime.engines import load_engine
-from edgetl_runtime.manifest import EngineName
+from edgetl_runtime.manifest import EngineName, Execution
 from edgetl_runtime.metrics import Figure, accuracy, balanced_accuracy, subset_accuracy
 from edgetl_runtime.pictures import Task
 
@@ -50,9 +50,15 @@ class Judged:
         return highest
 
 
-def run_file(path: Path, engine: EngineName, pixels: Pixels, *, batch: int = 1) -> Measured:
-    """Run pictures through a saved file, on the CPU in f32; batch 1 is what devices do, and is timed."""
-    opened = load_engine(engine)(path, device="cpu", execution="f32", batch=batch, threads=None)
+def run_file(
+    path: Path, engine: EngineName, pixels: Pixels, *, batch: int = 1, execution: Execution = "f32"
+) -> Measured:
+    """Run pictures through a saved file on the CPU; batch 1 is what devices do, and is timed.
+
+    Raises:
+        EngineError: this processor does not compute in `execution`.
+    """
+    opened = load_engine(engine)(path, device="cpu", execution=execution, batch=batch, threads=None)
     parts, times = [], []
     for start in range(0, len(pixels), batch):
         chunk = pixels[start : start + batch]

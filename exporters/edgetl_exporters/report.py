@@ -40,9 +40,10 @@ class VariantRow:
     agreement: share of the pictures answered like the float model, with its 95 % interval; changed: how many
     are not. certified: the interval lies within the limit; needs: otherwise how many pictures would decide
     it. calibration_error: "before" its temperature and "after", 0–1, None for several labels. rejecting: its
-    threshold of confidence, None where none was wanted. p50_ms: median of a batch on this machine;
-    slower_here: int8 that is not faster here than its float file in the same engine, timed in turns.
-    tolerance: of the logits on other devices.
+    threshold of confidence, None where none was wanted. p50_ms: median of a batch on this machine, None where
+    `elsewhere`: it is for a device that is not here, and the CPU stood in for it. slower_here: int8 that is
+    not faster here than its float file in the same engine, timed in turns. tolerance: of the logits on other
+    devices.
     """
 
     name: str
@@ -59,7 +60,8 @@ class VariantRow:
     needs: int | None
     calibration_error: dict[str, float] | None
     rejecting: Rejecting | None
-    p50_ms: float
+    p50_ms: float | None
+    elsewhere: bool
     slower_here: bool
     tolerance: float
 

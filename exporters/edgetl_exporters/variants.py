@@ -14,11 +14,21 @@ from edgetl_exporters.model import Floats
 from edgetl_exporters.rejecting import Rejecting
 from edgetl_exporters.report import VariantRow
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Manifest, Precision, Variant
+from edgetl_runtime.manifest import MAX_TOLERANCE, EngineName, Execution, Manifest, Precision, Variant
 from edgetl_runtime.manifest import Head as HeadKind
 from edgetl_runtime.statistics import wilson
 
-VariantName = Literal["openvino-int8", "onnx-int8", "openvino-fp16", "openvino-fp32", "onnx-fp32"]
+VariantName = Literal[
+    "openvino-int8",
+    "onnx-int8",
+    "openvino-fp16",
+    "openvino-fp32",
+    "openvino-bf16",
+    "onnx-fp32",
+    "onnx-fp16",
+    "openvino-npu-int8",
+    "openvino-npu-fp16",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,42 +36,58 @@ class Kind:
     """What all variants of a name have in common.
 
     stem: of its files. floor: the least tolerance, as a share of the range of the float model's logits.
+    execution: what it computes in where nothing is quantized. elsewhere: it is for a device that is not here,
+    so that this machine's CPU stands in for it when it is measured.
     """
 
     engine: EngineName
     precision: Precision
     stem: str
     floor: float
+    execution: Execution = "f32"
+    elsewhere: bool = False
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it computes more coarsely than float32 without being quantized, and may miss the limit."""
+        return self.precision != "int8" and self.execution != "f32" and not self.elsewhere
 
 
-# In order of preference on a device: fastest first.
+# In order of preference on a device: fastest first, but for those that not every processor can run, since
+# whoever names none gets the first whose engine is installed.
 KINDS: Mapping[VariantName, Kind] = {
     "openvino-int8": Kind("openvino", "int8", "model.int8", 0.02),
     "onnx-int8": Kind("onnxruntime", "int8", "model.int8", 0.02),
     "openvino-fp16": Kind("openvino", "fp16", "model.fp16", 0.002),
     "openvino-fp32": Kind("openvino", "fp32", "model.fp32", 0.001),
     "onnx-fp32": Kind("onnxruntime", "fp32", "model", 0.001),
+    "onnx-fp16": Kind("onnxruntime", "fp16", "model.fp16", 0.02, "f16"),
+    "openvino-bf16": Kind("openvino", "fp16", "model.fp16", 0.02, "bf16"),
+    "openvino-npu-int8": Kind("openvino", "int8", "model.int8", 0.02, "f16", elsewhere=True),
+    "openvino-npu-fp16": Kind("openvino", "fp16", "model.fp16", 0.02, "f16", elsewhere=True),
 }
 DEFAULT: tuple[VariantName, ...] = ("openvino-int8", "onnx-int8", "openvino-fp16", "onnx-fp32")
 
 _MARGIN = 4.0
+_STAND_IN = "a CPU as stand-in: not yet run on hardware"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
     """A variant's saved file, measured on the verifying pictures.
 
-    p50_ms: of a batch. judged, reference: its answers and those of the float model. sha256: of the verifying
-    pictures' files, or empty. rejecting: its threshold of confidence, where one is wanted. batch: how many
-    pictures its file takes, None for any number. rungs: what the manifest says of the int8 ladder; None for a
-    float variant. slower_here: int8 that is not faster than float on this machine.
+    p50_ms: of a batch; None where the CPU stood in for its device. judged, reference: its answers and those
+    of the float model. sha256: of the verifying pictures' files, or empty. rejecting: its threshold of
+    confidence, where one is wanted. batch: how many pictures its file takes, None for any number. rungs: what
+    the manifest says of the int8 ladder; None for a float variant. slower_here: int8 that is not faster than
+    float on this machine.
     """
 
     name: VariantName
     file: Path
     head: HeadKind
     temperature: float
-    p50_ms: float
+    p50_ms: float | None
     judged: Judged
     reference: Judged
     comparison: Comparison
@@ -83,7 +109,7 @@ class Made:
             name=self.name,
             engine=kind.engine,
             precision=kind.precision,
-            execution="f32",
+            execution=kind.execution,
             model=paths[0],
             files=paths,
             head=self.head,
@@ -97,6 +123,7 @@ class Made:
     def contract(self) -> dict[str, Any]:
         """Return what was measured, as JSON."""
         facts = contract_facts(self.reference, self.judged, self.comparison, self.sha256)
+        facts["measured_on"] = _STAND_IN if KINDS[self.name].elsewhere else "cpu"
         facts["rejecting"] = None if self.rejecting is None else rejecting_facts(self.rejecting)
         return facts | (self.rungs or {"rung": None})
 
@@ -119,6 +146,7 @@ class Made:
             calibration_error=calibration_error(self.judged),
             rejecting=self.rejecting,
             p50_ms=self.p50_ms,
+            elsewhere=KINDS[self.name].elsewhere,
             slower_here=self.slower_here,
             tolerance=entry.tolerance,
         )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
 from numpy.typing import NDArray
 
-from edgetl_exporters import export
+from edgetl_exporters import export, measure
 from edgetl_exporters.floats import parity
 from edgetl_exporters.graph import array, find_classifier, replaced
 from edgetl_exporters.report import Report
 from edgetl_exporters.to_int8 import quantize
-from edgetl_runtime import Bundle, ContractError, InputError, ProofError, Session, SignatureError
+from edgetl_runtime import (
+    Bundle,
+    ContractError,
+    EngineError,
+    InputError,
+    ProofError,
+    Session,
+    SignatureError,
+)
+from edgetl_runtime.engines import load_engine
+from edgetl_runtime.environment import read_environment
 from edgetl_runtime.signature import PublicKey
 
 
@@ -254,6 +265,93 @@ def test_a_static_batch_is_in_every_file_and_runs(tmp_path: Path) -> None:
             assert session.variant.batch == session.batch == 2
             assert session.infer(pixels[:5])[0].shape == (5, 3)
             np.testing.assert_allclose(session.infer(pixels[:1])[0], session.infer(pixels[:2])[0][:1])
+
+
+def test_float16_halves_the_network_and_leaves_its_ends_in_float32(tmp_path: Path) -> None:
+    report = run_export(tmp_path / "b", variants=["onnx-fp16", "onnx-fp32"])
+    model = onnx.load(tmp_path / "b/models/model.fp16.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    read = {node.op_type: kinds[node.input[1]] for node in layers}
+    assert read == {"Conv": onnx.TensorProto.FLOAT16, "Gemm": onnx.TensorProto.FLOAT}
+    assert [row.name for row in report.variants] == ["onnx-fp32", "onnx-fp16"]
+    with Session.open(tmp_path / "b", variant="onnx-fp16") as session:
+        assert (session.variant.precision, session.variant.execution) == ("fp16", "f16")
+        logits, probabilities = session.infer(tiny_data().verify.pixels)
+    scaled = np.exp(logits / session.variant.temperature)
+    assert probabilities == pytest.approx(scaled / scaled.sum(axis=1, keepdims=True), abs=1e-6)
+
+
+def test_bfloat16_is_a_variant_of_its_own_that_shares_the_file_of_fp16(tmp_path: Path) -> None:
+    if not {"avx512_bf16", "amx_bf16"} & set(read_environment().flags):
+        pytest.skip("this processor has no bf16")
+    run_export(tmp_path / "b", variants=["openvino-bf16", "openvino-fp16"], max_drop=0.2)
+    with Session.open(tmp_path / "b", variant="openvino-bf16") as session:
+        assert (session.variant.precision, session.variant.execution) == ("fp16", "bf16")
+        assert session.variant.files == session.manifest.variant("openvino-fp16").files
+        rounded = session.infer(tiny_data().verify.pixels)[0]
+    with Session.open(tmp_path / "b") as session:
+        assert session.variant.name == "openvino-fp16"  # Whoever names none gets what every processor runs.
+        assert 1e-4 < np.abs(session.infer(tiny_data().verify.pixels)[0] - rounded).max() < 1
+
+
+def engine_in_bf16(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any] | None) -> None:
+    """Make a processor that has no bf16, or whose bf16 changes the logits."""
+
+    def load(name: str) -> Any:
+        true = load_engine(name)
+
+        class Engine(true):  # type: ignore[misc, valid-type]
+            def __init__(self, model: Path, *, execution: str, **how: Any) -> None:
+                if execution == "bf16" and change is None:
+                    raise EngineError("This device executes in 'f32', not in 'bf16'; choose another variant.")
+                super().__init__(model, execution="f32", **how)
+                self.rounds = execution == "bf16"
+
+            def run(self, images: Any) -> Any:
+                logits, probabilities = super().run(images)
+                return (change(logits) if self.rounds and change else logits), probabilities
+
+        return Engine
+
+    monkeypatch.setattr(measure, "load_engine", load)
+
+
+def test_a_processor_without_bfloat16_leaves_that_variant_out_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_in_bf16(monkeypatch, None)
+    watcher = Quiet()
+    report = run_export(tmp_path / "b", variants=["openvino-bf16", "onnx-fp32"], watcher=watcher)
+    assert [row.name for row in report.variants] == ["onnx-fp32"]
+    assert report.left_out["openvino-bf16"].startswith("it cannot be measured here. This device executes in")
+    assert watcher.notes == [f"Left out: openvino-bf16: {report.left_out['openvino-bf16']}"]
+    with pytest.raises(ContractError, match="No wanted variant is left: openvino-bf16: it cannot be"):
+        run_export(tmp_path / "c", variants=["openvino-bf16"])
+
+
+def test_a_bfloat16_that_misses_is_refused_or_left_out_as_int8_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_in_bf16(monkeypatch, lambda logits: -logits)
+    wanted: dict[str, Any] = {"variants": ["openvino-bf16", "onnx-fp32"]}
+    with pytest.raises(ContractError, match="Variants miss the limit: openvino-bf16: accuracy drops by"):
+        run_export(tmp_path / "b", **wanted)
+    report = run_export(tmp_path / "b", on_miss="fp16", **wanted)
+    assert [row.name for row in report.variants] == ["onnx-fp32"]
+    assert report.left_out["openvino-bf16"].startswith("accuracy drops by")
+
+
+def test_variants_for_an_npu_say_that_a_cpu_stood_in(tmp_path: Path) -> None:
+    wanted = ["openvino-npu-int8", "openvino-npu-fp16", "openvino-fp32"]
+    report = run_export(tmp_path / "b", variants=wanted, static_batch=1, max_drop=0.2)
+    for row in report.variants[1:]:
+        assert (row.elsewhere, row.p50_ms, row.slower_here) == (True, None, False)
+        with Session.open(tmp_path / "b", variant=row.name) as session:
+            assert (session.variant.execution, session.variant.batch) == ("f16", 1)
+            assert session.variant.contract["measured_on"] == "a CPU as stand-in: not yet run on hardware"
+    assert (report.variants[0].name, report.variants[0].elsewhere) == ("openvino-fp32", False)
 
 
 def test_opset_processor_and_versions_are_recorded(exported: tuple[Path, Report]) -> None:

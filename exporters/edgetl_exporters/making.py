@@ -1,0 +1,118 @@
+"""Which of the wanted variants are made, in which order, and what becomes of those that miss.
+
+Float variants come first: where they miss, no rung of the int8 ladder is climbed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgetl_exporters.candidate import Climb
+from edgetl_exporters.floats import FloatFiles
+from edgetl_exporters.ladder import Ladder, climb
+from edgetl_exporters.made import make_float, make_int8
+from edgetl_exporters.model import OnMiss
+from edgetl_exporters.variants import KINDS, Made, VariantName
+from edgetl_runtime.errors import ContractError, EngineError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Making:
+    """What came of the wanted variants.
+
+    made: in order of preference, at least one. left_out: the others, with the reason. ladder: without rungs
+    where no int8 was wanted.
+    """
+
+    made: tuple[Made, ...]
+    left_out: dict[str, str]
+    ladder: Ladder
+
+
+def make_all(
+    wanted: Sequence[VariantName],
+    floats: FloatFiles,
+    givens: Climb,
+    min_precision: float | None,
+    on_miss: OnMiss,
+) -> Making:
+    """Measure every wanted variant as a saved file.
+
+    Raises:
+        ContractError: one misses and `on_miss` is "fail", one may not miss, or none is left.
+    """
+    int8 = [one for one in wanted if KINDS[one].precision == "int8"]
+    givens.watcher.phase("measure the float variants")
+    made, left_out = _floats(wanted, floats, givens, min_precision, on_miss)
+    ladder = climb(givens) if int8 else Ladder((), None)
+    if ladder.taken is not None:
+        givens.watcher.phase("measure and pack")
+        made += [make_int8(one, floats, ladder, givens, min_precision) for one in int8]
+    elif int8:
+        reason = _missed(ladder, givens, may_go_on=on_miss == "fp16" and bool(made))
+        left_out |= dict.fromkeys(int8, reason)
+        givens.watcher.note(f"Left out: {', '.join(int8)}; {reason}.")
+    _refuse_missed(made)
+    if not made:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ContractError(f"No wanted variant is left: {reasons} Nothing was written. See --variants.")
+    return Making(tuple(sorted(made, key=lambda one: wanted.index(one.name))), left_out, ladder)
+
+
+def _floats(
+    wanted: Sequence[VariantName],
+    floats: FloatFiles,
+    givens: Climb,
+    min_precision: float | None,
+    on_miss: OnMiss,
+) -> tuple[list[Made], dict[str, str]]:
+    """Measure what is not quantized; leave out what cannot run here, and what rounds too coarsely."""
+    made, left_out = [], dict[str, str]()
+    for name in wanted:
+        kind = KINDS[name]
+        if kind.precision == "int8":
+            continue
+        try:
+            one = make_float(name, floats, givens, min_precision)
+        except EngineError as error:
+            if kind.execution != "bf16":
+                raise
+            left_out[name] = f"it cannot be measured here. {error}"
+            continue
+        if kind.rounds and on_miss == "fp16" and one.comparison.against:
+            left_out[name] = f"{'; '.join(one.comparison.against)}."
+        else:
+            made.append(one)
+    for missing, reason in left_out.items():
+        givens.watcher.note(f"Left out: {missing}: {reason}")
+    _refuse_missed(made)
+    return made, left_out
+
+
+def _refuse_missed(made: Sequence[Made]) -> None:
+    """Refuse variants that lose what int8 may not lose either, or that break the promised precision.
+
+    Raises:
+        ContractError: with the numbers.
+    """
+    missed = [f"{one.name}: {'; '.join(one.comparison.against)}" for one in made if one.comparison.against]
+    if missed:
+        raise ContractError(f"Variants miss the limit: {', '.join(missed)}. Nothing was written.")
+    told = {one.name: one.rejecting.against for one in made if one.rejecting is not None}
+    broken = [f"{name}: {against}" for name, against in told.items() if against]
+    if broken:
+        raise ContractError(
+            f"The verifying pictures break the promised precision: {', '.join(broken)}. Nothing was written. "
+            "Add validation pictures like those of the field, or lower --min-precision."
+        )
+
+
+def _missed(ladder: Ladder, givens: Climb, *, may_go_on: bool) -> str:
+    """Say why there is no int8, or raise it."""
+    tried = "; ".join(f"{row.rung}: {row.outcome}" for row in ladder.rows)
+    reason = f"int8 misses its limit of {100 * givens.limit:g} points: {tried}"
+    if not may_go_on:
+        raise ContractError(
+            f"{reason}. Nothing was written. Add training pictures, allow more with --max-drop, or export "
+            "without int8: --on-miss fp16."
+        )
+    return reason
