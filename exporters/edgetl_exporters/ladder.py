@@ -18,7 +18,7 @@ from edgetl_exporters.contract import Comparison, compare
 from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
 from edgetl_exporters.report import RungRow
-from edgetl_exporters.rungs import TIERS, Rung, climb_rung
+from edgetl_exporters.rungs import Rung, climb_rung, tiers_for
 from edgetl_runtime.manifest import EngineName
 from edgetl_runtime.statistics import wilson
 
@@ -58,8 +58,9 @@ class Ladder:
     taken: Taken | None
 
 
-def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] = TIERS) -> Ladder:
-    """Climb until a candidate keeps the contract on the verifying pictures."""
+def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladder:
+    """Climb until a candidate keeps the contract on the verifying pictures; by default as suits the graph."""
+    tiers = tiers or tiers_for(onnx.load(givens.source))
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
     for number, tier in enumerate(tiers):

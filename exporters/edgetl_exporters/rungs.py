@@ -12,7 +12,7 @@ import onnx
 
 from edgetl_exporters.blocks import blocks
 from edgetl_exporters.candidate import Candidate, Climb, features, measured, quantized, without
-from edgetl_exporters.graph import with_head
+from edgetl_exporters.graph import is_gated, with_head
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan
 from edgetl_runtime.manifest import Head as HeadKind
@@ -100,6 +100,18 @@ def _tuned(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
     write_graph(replace(givens.model, module=givens.tune(givens.data.train, plan.steps or _HALF)), source)
     quantized(givens, source, plan, out)
     return plan
+
+
+def tiers_for(model: onnx.ModelProto) -> tuple[tuple[Rung, ...], ...]:
+    """Return the tiers in the order that suits a float graph.
+
+    Where gates multiply activations, int8 shifts the means of layers so much that estimating the shift is not
+    enough: measuring it comes before the head is solved on features that are off.
+    """
+    if not is_gated(model):
+        return TIERS
+    quantizers, resolved, bias, *others = TIERS
+    return (quantizers, bias, resolved, *others)
 
 
 # In the order of their price. Both of the first row are made: which quantizer does less harm differs from

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
+from torch import nn
 
 from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Candidate, Climb, quantized
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array, replaced
 from edgetl_exporters.ladder import MOST_LOOKS, climb
-from edgetl_exporters.rungs import TIERS, Rung
+from edgetl_exporters.rungs import TIERS, Rung, tiers_for
+from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan, quantize
 
 
@@ -136,6 +139,48 @@ def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path, temperature
     assert found.taken is not None
     assert found.taken.candidate.head == "tuned"
     assert asked == [127]
+
+
+def pooled(width: int) -> nn.Module:
+    """The end of a classifier."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation, or something else that multiplies or does not."""
+
+    def __init__(self, gate: nn.Module | None) -> None:
+        super().__init__()
+        self.first, self.gate, self.head = nn.Conv2d(3, 8, 3, stride=2), gate, nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x).relu()
+        x = x if self.gate is None else x * self.gate(x.mean((2, 3), keepdim=True))
+        scores: torch.Tensor = self.head(x.mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("module", "second"),
+    [
+        (Gate(None), "head solved again"),
+        (Gate(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Sigmoid())), "accurate bias"),
+        (Gate(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Hardsigmoid())), "accurate bias"),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Hardswish(), pooled(8)), "accurate bias"),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), pooled(8)), "accurate bias"),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), pooled(8)), "head solved again"),
+    ],
+)
+def test_bias_is_measured_before_the_head_is_solved_where_gates_multiply(
+    tmp_path: Path, module: nn.Module, second: str
+) -> None:
+    for task in ("single_label", "multi_label"):
+        write_graph(tiny_model(module=module.eval(), task=task), tmp_path / "m.onnx")
+        tiers = tiers_for(onnx.load(tmp_path / "m.onnx"))
+        assert tiers[1][0].name == second
+        assert sorted(rung.name for tier in tiers for rung in tier) == sorted(
+            rung.name for tier in TIERS for rung in tier
+        )
 
 
 @pytest.mark.parametrize("count", [1, 13, 24])
