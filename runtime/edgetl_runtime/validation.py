@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgetl_runtime.confidence import confidence_figures
 from edgetl_runtime.engines import caveats
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
@@ -136,7 +137,7 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
         dataset=DatasetId(root.resolve().name, dataset.fingerprint, len(target), selection.split),
         task=manifest.task,
         classes=manifest.classes,
-        figures=figures(manifest.task, manifest.classes, target, predicted, measured.shares),
+        figures=_figures(session, target, predicted, measured.shares),
         per_class=_per_class(manifest.classes, target, predicted),
         latency=_latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
@@ -152,6 +153,14 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
             probabilities=measured.shares if len(manifest.classes) <= MAX_PROBABILITY_CLASSES else None,
         ),
     )
+
+
+def _figures(session: Session, target: Column, predicted: Column, shares: Column) -> dict[str, Figure]:
+    manifest, variant = session.manifest, session.variant
+    found = figures(manifest.task, manifest.classes, target, predicted, shares)
+    if manifest.task == "multi_label":
+        return found
+    return found | confidence_figures(target == predicted, shares, variant.temperature, variant.reject_below)
 
 
 def _subject(session: Session, dataset: Index) -> dict[str, JSON]:

@@ -294,6 +294,19 @@ def test_a_receipt_of_an_npu_says_that_none_was_there_before(bundle, data):
     assert "Note: not yet run on hardware" in render_receipt(receipt)
 
 
+def test_what_a_threshold_answers_is_measured_and_printed(tmp_path, data):
+    variants = (tiny_variant("onnxruntime", reject_below=0.7),)
+    bundle = tiny_bundle(tmp_path / "rejecting", variants=variants)
+    rows = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], *[[0.1, 0.1, 0.8]] * 4]
+    receipt = validate(stub_session(bundle, rows), data)
+    assert receipt.figures["answered"].value == pytest.approx(6 / 7)
+    assert receipt.figures["precision_of_answers"].n == 6
+    assert "calibration_error_before_temperature" in receipt.figures
+    printed = render_receipt(receipt)
+    assert "\nanswered  " in printed
+    assert "\nprecision of answers  " in printed
+
+
 def test_a_session_of_another_batch_is_refused(bundle, data):
     with pytest.raises(InputError, match="open the session with batch=1, got 4"):
         validate(stub_session(bundle, [], batch=4), data)
