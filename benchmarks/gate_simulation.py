@@ -20,9 +20,16 @@ DISCORDANCES = (0.005, 0.02, 0.08)
 MARGINS = (0.005, 0.02)
 TIMES = 20_000
 _ALPHA = 0.05
-_HEADER = (
-    "| n | one alone right | margin | passed at that drop | exact | passed without | exact | failed without |"
-)
+_INSIDE = 0.8  # of the margin: a drop that is allowed, and near to what is not
+_COLUMNS = {
+    "passed at that drop": "wrongly_passed",
+    "exact": "wrongly_passed_exact",
+    "failed at that drop": "failed_at_the_margin",
+    "failed at 0.8 of it": "failed_inside",
+    "failed without": "wrongly_failed",
+    "passed without": "passed",
+    "exact ": "passed_exact",
+}
 
 
 def simulate() -> list[dict[str, Any]]:
@@ -38,16 +45,19 @@ def simulate() -> list[dict[str, Any]]:
 
 
 def _row(rng: np.random.Generator, n: int, discordance: float, margin: float) -> dict[str, Any]:
-    bad, equal = (_outcomes(rng, n, discordance, drop, margin) for drop in (margin, 0.0))
+    drops = (margin, _INSIDE * margin, 0.0)
+    bad, inside, equal = (_outcomes(rng, n, discordance, drop, margin) for drop in drops)
     return {
         "n": n,
         "discordance": discordance,
         "margin": margin,
         "wrongly_passed": bad["PASS"],
         "wrongly_passed_exact": pass_chance(n, discordance, margin, margin, _ALPHA),
+        "failed_at_the_margin": bad["FAIL"],
+        "failed_inside": inside["FAIL"],
+        "wrongly_failed": equal["FAIL"],
         "passed": equal["PASS"],
         "passed_exact": pass_chance(n, discordance, 0.0, margin, _ALPHA),
-        "wrongly_failed": equal["FAIL"],
     }
 
 
@@ -66,11 +76,13 @@ def _outcomes(
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as Markdown, in percent."""
-    lines = [_HEADER, "|" + " ---: |" * 8]
+    titles = ["n", "one alone right", "margin", *_COLUMNS]
+    lines = ["| " + " | ".join(map(str.strip, titles)) + " |", "|" + " ---: |" * len(titles)]
     for row in rows:
-        shares = ("wrongly_passed", "wrongly_passed_exact", "passed", "passed_exact", "wrongly_failed")
         cells = [f"{row['n']:,}", f"{100 * row['discordance']:g} %", f"{100 * row['margin']:g} pp"]
-        lines.append("| " + " | ".join([*cells, *(f"{100 * row[name]:.1f} %" for name in shares)]) + " |")
+        lines.append(
+            "| " + " | ".join([*cells, *(f"{100 * row[name]:.1f} %" for name in _COLUMNS.values())]) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgetl_runtime.statistics import Interval, certifiable_margin, mcnemar_exact, pictures_needed, tango
-from edgetl_runtime.verdict import Outcome, Rule, points
+from edgetl_runtime.statistics import (
+    Interval,
+    certifiable_margin,
+    corrected_tango,
+    mcnemar_exact,
+    pictures_needed,
+)
+from edgetl_runtime.verdict import Outcome, Rule, outcome_of, points
 
 __all__ = ["AccuracyDrop"]
 
@@ -19,8 +25,8 @@ MAX_NEEDED = 10_000_000  # No test set is larger: a greater number means that pi
 class AccuracyDrop:
     """What `n` pictures say: `lost` are right in the baseline only, `gained` in the candidate only.
 
-    interval: Tango's, of the drop, at a confidence of 1 - 2 alpha.
-    p_value: of McNemar's exact test, two-sided.
+    interval: Tango's with its correction, of the drop, at a confidence of 1 - 2 alpha. It alone decides.
+    p_value: of McNemar's exact test, two-sided: whether there is any drop, be it allowed or not.
     """
 
     n: int
@@ -34,7 +40,7 @@ class AccuracyDrop:
     @classmethod
     def of(cls, lost: int, gained: int, n: int, margin: float, alpha: float) -> AccuracyDrop:
         """Measure the drop."""
-        interval, p_value = tango(lost, gained, n, 1 - 2 * alpha), mcnemar_exact(lost, gained)
+        interval, p_value = corrected_tango(lost, gained, n, 1 - 2 * alpha), mcnemar_exact(lost, gained)
         return cls(n, lost, gained, margin, alpha, interval, p_value)
 
     @property
@@ -44,12 +50,8 @@ class AccuracyDrop:
 
     @property
     def outcome(self) -> Outcome:
-        """PASS if the interval is within the margin, FAIL if it or a drop that is no chance is beyond."""
-        if self.interval.high <= self.margin:
-            return "PASS"
-        if self.interval.low > self.margin or (self.drop > self.margin and self.p_value < self.alpha):
-            return "FAIL"
-        return "INCONCLUSIVE"
+        """PASS if the whole interval is within the margin, FAIL if the whole of it is beyond."""
+        return outcome_of(self.interval, self.margin)
 
     @property
     def needed(self) -> int | None:
@@ -58,6 +60,7 @@ class AccuracyDrop:
         if self.outcome != "INCONCLUSIVE" or drop == self.margin:
             return None
         needed = pictures_needed(self._discordance, self.margin, drop, self.alpha)
+        needed = max(needed, self._deciding(self.n, MAX_NEEDED + 1))
         return needed if needed <= MAX_NEEDED else None
 
     @property
@@ -77,6 +80,16 @@ class AccuracyDrop:
     def _discordance(self) -> float:
         return (self.lost + self.gained) / self.n
 
+    def _deciding(self, few: int, many: int) -> int:
+        """Return how many pictures decide at just the observed rates, more than `few` and at most `many`."""
+        while many - few > 1 + few // 1_000:
+            middle = (few + many) // 2
+            lost, gained = (count * middle / self.n for count in (self.lost, self.gained))
+            interval = corrected_tango(lost, gained, middle, 1 - 2 * self.alpha)
+            undecided = outcome_of(interval, self.margin) == "INCONCLUSIVE"
+            few, many = (middle, many) if undecided else (few, middle)
+        return many
+
     def rule(self) -> Rule:
         """Say the decision, why, and what to do next."""
         sentence = (
@@ -89,11 +102,9 @@ class AccuracyDrop:
     def _reason(self) -> str:
         if self.outcome == "PASS":
             return "The whole interval is within what is allowed."
-        if self.outcome == "INCONCLUSIVE":
-            return "The interval reaches beyond what is allowed, so these pictures cannot tell."
-        if self.interval.low > self.margin:
+        if self.outcome == "FAIL":
             return "The whole interval is beyond what is allowed."
-        return f"The drop is beyond what is allowed, and hardly chance (McNemar p = {self.p_value:.2g})."
+        return "The interval reaches beyond what is allowed, so these pictures cannot tell."
 
     def _next_steps(self) -> tuple[str, ...]:
         if self.outcome != "INCONCLUSIVE":

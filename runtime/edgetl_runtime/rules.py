@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, get_args
 
 from edgetl_runtime.errors import InputError, ReceiptError
 from edgetl_runtime.resampling import macro_f1_drop
-from edgetl_runtime.statistics import Interval, holm, mcnemar_exact, wilson
-from edgetl_runtime.verdict import ClassDrop, Difference, Metric, Outcome, Rule, points
+from edgetl_runtime.statistics import Interval, clopper_pearson, exceeds, holm, mcnemar_exact
+from edgetl_runtime.verdict import ClassDrop, Difference, Metric, Outcome, Rule, outcome_of, points
 
 if TYPE_CHECKING:
     from edgetl_runtime.accuracy import AccuracyDrop
@@ -107,7 +107,7 @@ def _metric(evidence: Evidence, limits: Limits) -> Rule:
     if found is None:
         raise InputError("balanced_accuracy needs one label for each picture. Use --metric macro_f1.")
     found = _widened(found, evidence)
-    outcome = _outcome(found.interval, margin)
+    outcome = outcome_of(found.interval, margin)
     if outcome == "FAIL" and not _no_chance(evidence):
         outcome = "INCONCLUSIVE"
     sentence = (
@@ -154,45 +154,43 @@ def _negative_flips(evidence: Evidence, limits: Limits) -> Rule | None:
     if limits.negative_flips is None:
         return None
     lost, n, budget = evidence.accuracy.lost, evidence.accuracy.n, limits.negative_flips
-    interval = wilson(lost, n, 1 - 2 * evidence.alpha)
-    outcome = _outcome(interval, budget)
+    interval = clopper_pearson(lost, n, 1 - 2 * evidence.alpha)
+    outcome = outcome_of(interval, budget)
     sentence = (
         f"{lost:,} of {n:,} pictures were right and are wrong now, {100 * lost / n:.2f} % "
         f"({1 - 2 * evidence.alpha:.0%} interval {100 * interval.low:.2f} to {100 * interval.high:.2f}); "
         f"{100 * budget:.2f} % are allowed."
     )
-    return Rule(
-        "negative flips", outcome, sentence, _reason(outcome), _more_for_share(lost, budget, evidence)
-    )
+    steps = _more_for_share(lost / n, budget, evidence) if outcome == "INCONCLUSIVE" else ()
+    return Rule("negative flips", outcome, sentence, _reason(outcome), steps)
 
 
-def _more_for_share(lost: int, budget: float, evidence: Evidence) -> tuple[str, ...]:
-    n = evidence.accuracy.n
-    if _outcome(wilson(lost, n, 1 - 2 * evidence.alpha), budget) != "INCONCLUSIVE":
-        return ()
-    if lost / n == budget:
+def _more_for_share(share: float, budget: float, evidence: Evidence) -> tuple[str, ...]:
+    if share == budget:
         return ("The share is the budget itself: no number of pictures would decide.",)
     z, z_power = NormalDist().inv_cdf(1 - evidence.alpha), NormalDist().inv_cdf(_POWER)
-    share = lost / n
     spread = z * math.sqrt(budget * (1 - budget)) + z_power * math.sqrt(share * (1 - share))
-    needed = math.ceil((spread / (budget - share)) ** 2)
-    return (f"About {max(n + 1, needed):,} pictures would decide if the share stays as it is.",)
+    distance = abs(budget - share)
+    needed = (spread / distance) ** 2 + 1 / distance  # the last term is for whole pictures
+    pictures = max(evidence.accuracy.n + 1, math.ceil(needed))
+    return (f"About {pictures:,} pictures would decide if the share stays as it is.",)
 
 
 def _per_class(evidence: Evidence, limits: Limits) -> Rule | None:
     if limits.class_margin is None:
         return None
     margin, drops = limits.class_margin, evidence.classes
-    bad = [drop for drop in drops if drop.drop > margin and drop.p_value < evidence.alpha]
+    p_values = holm([exceeds(drop.lost, drop.gained, drop.n, margin) for drop in drops])
+    bad = [(drop, p) for drop, p in zip(drops, p_values, strict=True) if p < evidence.alpha]
     asked = f"in a class {100 * margin:.2f} pp are allowed (Holm over {len(drops):,} classes)."
     if bad:
         shown = ", ".join(
-            f"{drop.name} {points(drop.drop)} pp (p = {drop.p_value:.2g}, n = {drop.n:,})" for drop in bad[:5]
+            f"{drop.name} {points(drop.drop)} pp (p = {p:.2g}, n = {drop.n:,})" for drop, p in bad[:5]
         )
         more = f" and {len(bad) - 5:,} more" if len(bad) > 5 else ""
         return Rule("per class", "FAIL", f"{shown}{more}; {asked}", "The drop is beyond that and no chance.")
-    worst = drops[0]
-    sentence = f"the largest drop is {points(worst.drop)} pp, {worst.name} (p = {worst.p_value:.2g}); {asked}"
+    worst, p = drops[0], p_values[0]
+    sentence = f"the largest drop is {points(worst.drop)} pp, {worst.name} (p = {p:.2g}); {asked}"
     return Rule("per class", "PASS", sentence, "No class has a drop that is beyond that and no chance.")
 
 
@@ -202,7 +200,7 @@ def _calibration(evidence: Evidence, limits: Limits) -> Rule | None:
     if evidence.calibration is None:
         raise InputError("The calibration error needs one label for each picture. Leave its limit out.")
     interval, value = evidence.calibration.interval, evidence.calibration.value
-    outcome = _outcome(interval, limits.calibration)
+    outcome = outcome_of(interval, limits.calibration)
     sentence = (
         f"the calibration error rises by {points(value)} pp ({1 - 2 * evidence.alpha:.0%} bootstrap interval "
         f"{_interval(interval)}); {100 * limits.calibration:.2f} pp are allowed."
@@ -258,12 +256,6 @@ def _measured(evidence: Evidence, side: str, name: str) -> float:
             "edgetl, or leave the limit out."
         )
     return float(value)
-
-
-def _outcome(interval: Interval, limit: float) -> Outcome:
-    if interval.high <= limit:
-        return "PASS"
-    return "FAIL" if interval.low > limit else "INCONCLUSIVE"
 
 
 def _reason(outcome: Outcome) -> str:

@@ -11,7 +11,18 @@ from typing import Literal, get_args
 
 from edgetl_runtime.statistics import Interval
 
-__all__ = ["ClassDrop", "Difference", "Flip", "Metric", "Outcome", "Rule", "Verdict", "points", "worst"]
+__all__ = [
+    "ClassDrop",
+    "Difference",
+    "Flip",
+    "Metric",
+    "Outcome",
+    "Rule",
+    "Verdict",
+    "outcome_of",
+    "points",
+    "worst",
+]
 
 Outcome = Literal["PASS", "INCONCLUSIVE", "FAIL"]  # from the best to the worst
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
@@ -41,7 +52,8 @@ class Difference:
 class ClassDrop:
     """What one class lost: of its `n` pictures, and how likely chance does that.
 
-    p_value: of McNemar's exact test against no drop, one-sided, after Holm's correction over the classes.
+    p_value: of McNemar's exact test against no drop, one-sided, after Holm's correction over the classes; it
+    informs, and the rule for single classes tests a drop of its own margin.
     """
 
     name: str
@@ -73,9 +85,9 @@ class Verdict:
 
     outcome: the worst of the rules. rules: everything that was asked, the metric that decides first.
     before, after: the accuracy of baseline and candidate on the same `n` pictures; drop: their difference.
-    interval: Tango's, of the drop, at a confidence of 1 - 2 alpha.
+    interval: Tango's with its correction, of the drop, at a confidence of 1 - 2 alpha.
     lost, gained: the pictures that only the baseline, and that only the candidate, gets right.
-    p_value: of McNemar's exact test, two-sided.
+    p_value: of McNemar's exact test, two-sided; it informs and does not decide.
     needed: pictures that would decide on accuracy if the rates stayed; None if decided, or if none would.
     needed_if_equal: pictures that would pass a candidate without a true drop; None if that is `n` or fewer.
     certifiable_margin: the smallest margin that `n` pictures with so many flips can certify.
@@ -135,6 +147,13 @@ class Verdict:
     def next_steps(self) -> tuple[str, ...]:
         """Say what would decide; empty where the gate has decided."""
         return self.deciding.next_steps
+
+
+def outcome_of(interval: Interval, limit: float) -> Outcome:
+    """Return PASS if all of an interval is within the limit, FAIL if all is beyond, else INCONCLUSIVE."""
+    if interval.high <= limit:
+        return "PASS"
+    return "FAIL" if interval.low > limit else "INCONCLUSIVE"
 
 
 def worst(rules: Sequence[Rule]) -> Rule:

@@ -77,8 +77,8 @@ def test_a_regression_fails_with_the_verdict_and_without_a_traceback(pytester, r
 
 def test_a_candidate_that_passes_passes_and_the_margin_counts(pytester, receipts):
     receipts(lost=12, gained=8, both=980)
-    compare(pytester, ", margin='1.21pp'").assert_outcomes(passed=1)
-    compare(pytester, ", margin=0.0121").assert_outcomes(passed=1)
+    compare(pytester, ", margin='1.27pp'").assert_outcomes(passed=1)
+    compare(pytester, ", margin=0.0127").assert_outcomes(passed=1)
     compare(pytester).assert_outcomes(failed=1)
 
 

@@ -8,6 +8,9 @@ from edgetl_runtime.errors import InputError
 from edgetl_runtime.statistics import (
     Interval,
     certifiable_margin,
+    clopper_pearson,
+    corrected_tango,
+    exceeds,
     holm,
     mcnemar_exact,
     pictures_needed,
@@ -160,9 +163,9 @@ def test_certifiable_margin_gives_the_table_of_the_plan(n, margins):
 
 def test_without_any_flip_the_plan_is_where_the_gate_itself_passes():
     n = pictures_needed(0.0, 0.005)
-    assert n == 539
-    assert tango(0, 0, n, 0.9).high <= 0.005 < tango(0, 0, n - 1, 0.9).high
-    assert certifiable_margin(0.0, n) == pytest.approx(tango(0, 0, n, 0.9).high)
+    assert n == 598
+    assert corrected_tango(0, 0, n, 0.9).high <= 0.005 < corrected_tango(0, 0, n - 1, 0.9).high
+    assert certifiable_margin(0.0, n) == pytest.approx(corrected_tango(0, 0, n, 0.9).high)
 
 
 def test_the_power_of_the_gate_is_what_the_plan_promises():
@@ -180,6 +183,9 @@ def test_the_power_of_the_gate_is_what_the_plan_promises():
     [
         (lambda: wilson(5, 4), r"wilson needs 0 <= k <= n and n > 0, got k=5, n=4\."),
         (lambda: wilson(0, 0), "n=0"),
+        (lambda: clopper_pearson(5, 4), r"clopper_pearson needs 0 <= k <= n and n > 0, got k=5, n=4\."),
+        (lambda: clopper_pearson(1, 2, 0.0), r"confidence must lie between 0 and 1, got 0\.0"),
+        (lambda: corrected_tango(3, 3, 5), r"b \+ c <= n, n > 0; got b=3, c=3, n=5"),
         (lambda: wilson(1, 2, 1.0), r"confidence must lie between 0 and 1, got 1\.0"),
         (lambda: tango(3, 3, 5), r"b \+ c <= n, n > 0; got b=3, c=3, n=5"),
         (lambda: mcnemar_exact(-1, 3), "got b=-1, c=3"),
@@ -206,10 +212,66 @@ def test_tango_gives_the_interval_of_the_recommended_method_in_a_published_compa
 
 @pytest.mark.parametrize(("b", "c", "n"), PAIRS)
 @pytest.mark.parametrize("margin", [0.005, 0.02, 0.3])
-def test_within_says_where_the_interval_ends(b, c, n, margin):
-    high = tango(b, c, n, 0.9).high
-    if abs(high - margin) > 1e-12:
-        assert within(b, c, n, margin, 0.05) == (high <= margin)
+def test_within_and_exceeds_say_where_the_interval_ends(b, c, n, margin):
+    interval = corrected_tango(b, c, n, 0.9)
+    assert abs(interval.high - margin) > 1e-12
+    assert within(b, c, n, margin, 0.05) == (interval.high <= margin)
+    if c > 0:  # without a gain the lower end is the exact one where that is closer
+        assert (exceeds(b, c, n, margin) < 0.05) == (interval.low > margin)
+
+
+@pytest.mark.parametrize(("b", "c", "n"), PAIRS)
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_corrected_interval_is_no_shorter_than_tangos_but_where_an_exact_one_is(b, c, n, confidence):
+    interval, plain = corrected_tango(b, c, n, confidence), tango(b, c, n, confidence)
+    assert corrected_tango(c, b, n, confidence) == Interval(-interval.high, -interval.low)
+    assert (b - c) / n in interval
+    exact = clopper_pearson(0, n, confidence).high
+    assert interval.high >= (min(plain.high, exact) if b == 0 else plain.high) - 1e-12
+    assert interval.low <= (max(plain.low, -exact) if c == 0 else plain.low) + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "n"), [(3, 0, 40), (12, 8, 1_000), (30, 70, 400), (1, 1, 9), (600, 400, 100_000)]
+)
+def test_the_correction_is_half_a_pair_more_against_each_end(b, c, n):
+    interval = corrected_tango(b, c, n, 0.9)
+    assert interval.high == tango(b + 0.5, c, n + 0.5, 0.9).high
+    assert interval.low == tango(b, c + 0.5, n + 0.5, 0.9).low
+
+
+def test_no_flip_at_all_has_the_exact_bound():
+    assert corrected_tango(0, 0, 598, 0.9).high == pytest.approx(1 - 0.05 ** (1 / 598), abs=1e-15)
+    assert (1 - corrected_tango(0, 0, 90, 0.8).high) ** 90 == pytest.approx(0.1)
+
+
+def test_a_difference_that_is_not_seen_is_not_exceeded():
+    assert exceeds(3, 3, 100, 0.0) == 1.0
+    assert exceeds(5, 0, 1_000, 0.005) == 1.0
+    assert 0.05 < exceeds(6, 0, 1_000, 0.005) < 0.5
+    assert exceeds(40, 0, 1_000, 0.005) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    # Clopper and Pearson's own example, Biometrika 26 (1934), 3 of 10 at 95 %; then the rule of three.
+    [(3, 10, 0.0667, 0.6525), (0, 10, 0.0, 0.3085), (10, 10, 0.6915, 1.0), (1, 4, 0.0063, 0.8059)],
+)
+def test_clopper_and_pearson_give_known_intervals(k, n, low, high):
+    interval = clopper_pearson(k, n)
+    assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (3, 268), (12, 1_000), (2_000, 100_000)])
+def test_the_ends_of_clopper_and_pearson_are_where_the_tails_have_their_chance(k, n):
+    interval = clopper_pearson(k, n, 0.9)
+    log_ways = [math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1) for j in range(k + 1)]
+    terms = [
+        math.exp(ways + j * math.log(interval.high) + (n - j) * math.log1p(-interval.high))
+        for j, ways in enumerate(log_ways)
+    ]
+    assert math.fsum(terms) == pytest.approx(0.05, abs=1e-9)
+    assert clopper_pearson(n - k, n, 0.9).low == pytest.approx(1 - interval.high, abs=1e-15)
 
 
 def test_holm_multiplies_the_least_by_all_and_never_goes_down():
