@@ -4,7 +4,8 @@ A device dissents where it gives another answer than most devices. Some pictures
 dissent there; so what is tested is who dissents, given on which pictures how many do. Were all devices alike,
 each would be equally likely to be among the s dissenters of a picture, so a device's number of dissents would
 be a sum of independent coins with chance s / devices. The exact tail of that sum is its p-value, and Holm's
-correction holds it over the devices. Pictures without a majority say nothing about who is wrong.
+correction holds it over the devices. Pictures without a majority say nothing about who is wrong; where they
+are more than is tolerated, nothing can be said about the fleet.
 """
 
 from __future__ import annotations
@@ -24,19 +25,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgetl_runtime.metrics import Figure
-    from edgetl_runtime.receipt import Receipt
+    from edgetl_runtime.receipt import BundleId, Receipt
 
     Array = NDArray[Any]
 
 __all__ = ["Device", "Fleet", "compare_fleet"]
-
-FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """One receipt beside the others.
 
+    right: the share of its answers that are right; of several labels, all of them.
     agreement: with the majority, over the pictures that have one.
     dissents: the SHA-256 of the pictures where it differs.
     p_value: of dissenting so often by chance, after Holm's correction.
@@ -44,11 +44,12 @@ class Device:
     """
 
     name: str
+    bundle: BundleId
     variant: str
     device: str
     cpu: str
     versions: tuple[tuple[str, str], ...]
-    accuracy: Figure
+    right: Figure
     p50_ms: float
     agreement: Figure
     dissents: tuple[str, ...]
@@ -58,20 +59,42 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the receipts say together. disputed: pictures without a majority; they judge nobody."""
+    """What the receipts say together.
+
+    disputed: the SHA-256 of the pictures without a majority; they judge nobody.
+    tolerance: a share of the `n` pictures.
+    """
 
     devices: tuple[Device, ...]
     n: int
-    disputed: int
+    disputed: tuple[str, ...]
     tolerance: float
     alpha: float
 
     @property
     def outcome(self) -> Literal["PASS", "FAIL", "INCONCLUSIVE"]:
-        """FAIL if a device deviates; INCONCLUSIVE where two devices differ and no third says who is right."""
+        """FAIL if a device deviates; INCONCLUSIVE if more pictures than tolerated have no majority."""
         if any(device.deviates for device in self.devices):
             return "FAIL"
-        return "INCONCLUSIVE" if len(self.devices) < FEWEST and self.disputed else "PASS"
+        return "INCONCLUSIVE" if self.is_split else "PASS"
+
+    @property
+    def is_split(self) -> bool:
+        """Whether more pictures than are tolerated have no majority."""
+        return len(self.disputed) > self.tolerance * self.n
+
+    @property
+    def warning(self) -> str:
+        """What may be why the devices differ: that they run different bundles; empty where they do not."""
+        bundles = dict.fromkeys(device.bundle for device in self.devices)
+        if len(bundles) == 1:
+            return ""
+        who = [
+            f"{bundle.name} {bundle.id[:12]} on "
+            f"{', '.join(device.name for device in self.devices if device.bundle == bundle)}"
+            for bundle in bundles
+        ]
+        return f"The devices run different bundles, which may be why they differ: {'; '.join(who)}."
 
     @property
     def exit_code(self) -> int:
@@ -86,7 +109,8 @@ def compare_fleet(
 
     Args:
         names: What to call the devices, one for each receipt, all different.
-        tolerance: The share of pictures on which a device may dissent more than the others do on average.
+        tolerance: The share of pictures on which a device may dissent more than the others do on average, and
+            the share that may be without a majority.
         alpha: The chance to accuse any device where all are alike.
 
     Raises:
@@ -111,7 +135,8 @@ def compare_fleet(
         agreement = _agreement(int(settled.sum()), len(told))
         deviates = bool(beyond and p_values[place] < alpha)
         devices.append(_device(names[place], receipt, agreement, told, p_values[place], deviates))
-    return Fleet(tuple(devices), len(hashes), int((~settled).sum()), tolerance, alpha)
+    disputed = tuple(hashes[k] for k in np.flatnonzero(~settled))
+    return Fleet(tuple(devices), len(hashes), disputed, tolerance, alpha)
 
 
 def _check(receipts: Sequence[Receipt], names: Sequence[str], tolerance: float, alpha: float) -> None:
@@ -168,22 +193,34 @@ def _agreement(settled: int, dissents: int) -> Figure:
 
     if settled == 0:
         return Figure("agreement", 0.0, 0.0, 1.0, 1)
-    agreed = settled - dissents
-    interval = wilson(agreed, settled)
-    return Figure("agreement", agreed / settled, interval.low, interval.high, settled)
+    return _share("agreement", settled - dissents, settled)
+
+
+def _right(receipt: Receipt) -> Figure:
+    """Count again: what a receipt says of itself may lack this figure."""
+    right = receipt.predictions.right
+    name = "accuracy" if receipt.task == "single_label" else "subset_accuracy"
+    return _share(name, int(right.sum()), len(right))
+
+
+def _share(name: str, k: int, n: int) -> Figure:
+    from edgetl_runtime.metrics import Figure
+
+    interval = wilson(k, n)
+    return Figure(name, k / n, interval.low, interval.high, n)
 
 
 def _device(
     name: str, receipt: Receipt, agreement: Figure, dissents: tuple[str, ...], p_value: float, deviates: bool
 ) -> Device:
-    first = next(iter(receipt.figures.values()))
     return Device(
         name=name,
+        bundle=receipt.bundle,
         variant=receipt.variant,
         device=receipt.device,
         cpu=receipt.environment.cpu,
         versions=tuple(sorted(receipt.environment.versions.items())),
-        accuracy=receipt.figures.get("accuracy", first),
+        right=_right(receipt),
         p50_ms=receipt.latency["total"].p50_ms,
         agreement=agreement,
         dissents=dissents,

@@ -201,45 +201,60 @@ def render_fleet(fleet: Fleet) -> str:
         (
             device.name,
             device.variant,
-            f"{100 * device.accuracy.value:.2f}",
-            f"{100 * device.accuracy.low:.2f} to {100 * device.accuracy.high:.2f}",
+            f"{100 * device.right.value:.2f}",
+            f"{100 * device.right.low:.2f} to {100 * device.right.high:.2f}",
             f"{100 * device.agreement.value:.2f}",
             f"{device.p_value:.2g}",
             f"{device.p50_ms:.2f}",
         )
         for device in fleet.devices
     ]
-    header = ("device", "variant", "accuracy", "95% interval", "agrees", "p", "p50 ms")
+    figure = fleet.devices[0].right.name.replace("_", " ")
+    header = ("device", "variant", figure, "95% interval", "agrees", "p", "p50 ms")
     return _paragraphs(
         _wrap(f"{fleet.outcome}: {_fleet_finding(fleet)}"),
         _table(header, rows, left=2),
-        *(_wrap(f"{device.name}: {device.cpu}; {_versions(device)}", indent=2) for device in fleet.devices),
-        *(_dissents(device) for device in fleet.devices if device.deviates),
+        *(_wrap(_made_of(device), indent=2) for device in fleet.devices),
+        *(_places(f"{one.name} stands alone on:", one.dissents) for one in fleet.devices if one.deviates),
+        _places("Without a majority:", fleet.disputed) if fleet.is_split else "",
     )
 
 
 def _fleet_finding(fleet: Fleet) -> str:
-    bad = [device.name for device in fleet.devices if device.deviates]
+    disputed, n = len(fleet.disputed), fleet.n
+    bad = [
+        f"{one.name} answers differently from most devices on {len(one.dissents):,} of {n:,} pictures"
+        for one in fleet.devices
+        if one.deviates
+    ]
     if bad:
-        return f"{', '.join(bad)} answers differently from the rest on {fleet.n:,} pictures."
-    if fleet.outcome == "INCONCLUSIVE":
+        return "; ".join(bad) + (f"; {disputed:,} have no majority." if fleet.is_split else ".")
+    if not fleet.is_split:
         return (
-            f"the two differ on {fleet.disputed:,} of {fleet.n:,} pictures; a third would say who is right."
+            f"no device differs from the rest by more than chance and {100 * fleet.tolerance:g} % of the "
+            f"{n:,} pictures."
         )
-    return (
-        f"no device differs from the rest by more than chance and {100 * fleet.tolerance:g} % of the "
-        f"{fleet.n:,} pictures."
-    )
+    two = len(fleet.devices) == 2
+    found = "the two differ" if two else "no answer has a majority of the devices"
+    allowed = f"{100 * fleet.tolerance:g} % are tolerated"
+    todo = "a third would say who is right" if two else "compare what they are made of, below"
+    return f"{found} on {disputed:,} of {n:,} pictures, and {allowed}; {todo}."
+
+
+def _made_of(device: Device) -> str:
+    bundle = f"{device.bundle.name} {device.bundle.id[:12]}"
+    return f"{device.name}: bundle {bundle}; {device.cpu}; {_versions(device)}"
 
 
 def _versions(device: Device) -> str:
     return ", ".join(f"{name} {version}" for name, version in device.versions) or "versions unknown"
 
 
-def _dissents(device: Device) -> str:
-    shown = "\n".join(f"  {sha256}" for sha256 in device.dissents[:MAX_FLIPS])
-    rest = _more(len(device.dissents) - MAX_FLIPS, "pictures are in --json")
-    return "\n".join(filter(None, (f"{device.name} stands alone on:", shown, f"  {rest}" if rest else "")))
+def _places(title: str, hashes: Sequence[str]) -> str:
+    """List the first pictures by their hashes."""
+    shown = "\n".join(f"  {sha256}" for sha256 in hashes[:MAX_FLIPS])
+    rest = _more(len(hashes) - MAX_FLIPS, "pictures are in --json")
+    return "\n".join(filter(None, (title, shown, f"  {rest}" if rest else "")))
 
 
 def render_ledger(ledger: Ledger) -> str:

@@ -9,7 +9,7 @@ import pytest
 from receipt_factories import flipped
 
 from edgetl_runtime.cli import main
-from edgetl_runtime.receipt import Receipt
+from edgetl_runtime.receipt import BundleId, Receipt
 
 OPEN = {"lost": 12, "gained": 8, "both": 980}
 
@@ -170,7 +170,8 @@ def test_fleet_names_the_device_that_deviates(receipts, tmp_path, capsys):
     paths = [str(tmp_path / "hall.json"), str(tmp_path / "attic.json"), odd]
     assert main(["fleet", *paths]) == 1
     text = capsys.readouterr().out
-    assert text.startswith("FAIL: after answers differently from the rest on 1,000 pictures.")
+    assert text.startswith("FAIL: after answers differently from most devices on 30 of 1,000 pictures.")
+    assert "hall: bundle pets abababababab; Toaster; numpy 2.4" in text
     assert "after stands alone on:" in text
     assert "  20 more pictures are in --json." in text
     assert main(["fleet", *paths, "--json"]) == 1
@@ -179,4 +180,28 @@ def test_fleet_names_the_device_that_deviates(receipts, tmp_path, capsys):
     assert main(["fleet", *paths, "--tolerance", "5%"]) == 0
     assert "no device differs from the rest by more than chance and 5 %" in capsys.readouterr().out
     assert main(["fleet", one, odd]) == 3
-    assert capsys.readouterr().out.startswith("INCONCLUSIVE: the two differ on 30 of 1,000 pictures")
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "INCONCLUSIVE: the two differ on 30 of 1,000 pictures, and 0.5 % are tolerated; a\nthird would say"
+    )
+    assert "Without a majority:" in text
+    assert main(["fleet", one, odd, "--json"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["disputed"]) == 30
+
+
+def test_fleet_says_where_no_answer_has_a_majority(receipts, tmp_path, capsys):
+    one, odd = receipts(lost=30, gained=0, both=970)
+    for name, source in (("hall", one), ("attic", odd)):
+        (tmp_path / f"{name}.json").write_bytes(Path(source).read_bytes())
+    assert main(["fleet", one, odd, str(tmp_path / "hall.json"), str(tmp_path / "attic.json")]) == 3
+    text = capsys.readouterr().out
+    assert text.startswith("INCONCLUSIVE: no answer has a majority of the devices on 30 of 1,000 pictures")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_fleet_notes_devices_with_another_bundle(receipts, capsys):
+    one, other = receipts(lost=0, gained=0, both=100, changes={"bundle": BundleId("ef" * 32, "dogs")})
+    assert main(["fleet", one, other]) == 0
+    output = capsys.readouterr()
+    assert output.err.startswith("note: The devices run different bundles")
+    assert "after: bundle dogs efefefefefef" in output.out

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from receipt_factories import tiny_hashes, tiny_predictions, tiny_receipt
 
 from edgetl_runtime.errors import InputError, ReceiptError
 from edgetl_runtime.fleet import compare_fleet
+from edgetl_runtime.receipt import BundleId
 
 N = 400
 
@@ -43,7 +45,7 @@ def test_devices_that_dissent_alike_pass():
 def test_answers_that_all_share_are_no_dissent_even_if_they_are_wrong():
     fleet = compare_fleet(receipts([], [], [], common=range(100)), ["a", "b", "c"])
     assert [len(device.dissents) for device in fleet.devices] == [0, 0, 0]
-    assert fleet.devices[0].accuracy.value == 0.75
+    assert (fleet.devices[0].right.name, fleet.devices[0].right.value) == ("accuracy", 0.75)
 
 
 def test_the_p_value_is_the_exact_share_of_ways_to_deal_out_the_dissents():
@@ -76,8 +78,50 @@ def test_alike_devices_are_accused_no_oftener_than_alpha():
 
 def test_two_devices_cannot_tell_who_is_right():
     fleet = compare_fleet(receipts([], range(5)), ["a", "b"])
-    assert (fleet.outcome, fleet.exit_code, fleet.disputed) == ("INCONCLUSIVE", 3, 5)
+    assert (fleet.outcome, fleet.exit_code) == ("INCONCLUSIVE", 3)
+    assert set(fleet.disputed) == set(tiny_hashes(5))
     assert compare_fleet(receipts([], []), ["a", "b"]).outcome == "PASS"
+
+
+def test_two_devices_that_differ_within_the_tolerance_pass():
+    devices = receipts([], [0], n=10_000)
+    assert compare_fleet(devices, ["a", "b"]).outcome == "PASS"
+    assert compare_fleet(devices, ["a", "b"], tolerance=0.0001).outcome == "PASS"
+    assert compare_fleet(devices, ["a", "b"], tolerance=0).outcome == "INCONCLUSIVE"
+
+
+def test_a_fleet_that_is_split_in_halves_is_undecided():
+    fleet = compare_fleet(receipts([], [], range(120), range(120)), list("abcd"))
+    assert (fleet.outcome, fleet.exit_code, len(fleet.disputed)) == ("INCONCLUSIVE", 3, 120)
+
+
+def test_devices_that_all_differ_are_undecided():
+    answers = [np.full(N, answer) for answer in range(3)]
+    devices = [
+        tiny_receipt(tiny_predictions(np.zeros(N, int), one, classes=3), classes=("a", "b", "c"))
+        for one in answers
+    ]
+    fleet = compare_fleet(devices, ["a", "b", "c"])
+    assert (fleet.outcome, len(fleet.disputed)) == ("INCONCLUSIVE", N)
+
+
+def test_a_device_that_deviates_fails_in_a_fleet_that_is_split_elsewhere():
+    fleet = compare_fleet(
+        receipts(range(50), range(50), [], range(100, 200), common=[399]), ["a", "b", "c", "d"]
+    )
+    assert len(fleet.disputed) == 50
+    assert (fleet.outcome, [one.name for one in fleet.devices if one.deviates]) == ("FAIL", ["d"])
+
+
+def test_different_bundles_are_named_as_a_reason():
+    first, second, third = receipts([], [], [])
+    assert compare_fleet([first, second], ["a", "b"]).warning == ""
+    other = replace(third, bundle=BundleId("ef" * 32, "dogs"))
+    fleet = compare_fleet([first, second, other], ["a", "b", "c"])
+    assert fleet.warning == (
+        "The devices run different bundles, which may be why they differ: pets abababababab on a, b; "
+        "dogs efefefefefef on c."
+    )
 
 
 def test_several_labels_are_one_answer():
@@ -88,6 +132,13 @@ def test_several_labels_are_one_answer():
     fleet = compare_fleet(devices, ["a", "b", "c"])
     assert [len(device.dissents) for device in fleet.devices] == [0, 0, 30]
     assert fleet.outcome == "FAIL"
+    assert fleet.devices[2].right.name == "subset_accuracy"
+    assert fleet.devices[2].right.value == pytest.approx(0.9)
+
+
+def test_receipts_without_figures_are_compared_too():
+    devices = [replace(one, figures={}) for one in receipts([], [], range(40))]
+    assert [one.right.value for one in compare_fleet(devices, list("abc")).devices] == [1, 1, 0.9]
 
 
 def test_receipts_that_do_not_belong_together_are_refused():
