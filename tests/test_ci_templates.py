@@ -11,6 +11,8 @@ import pytest
 import yaml
 from receipt_factories import flipped
 
+from edgetl_runtime.ledger import read_ledger
+
 ROOT = Path(__file__).parents[1]
 ACTION = yaml.safe_load((ROOT / "ci/action.yml").read_text(encoding="utf-8"))
 GITLAB = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text(encoding="utf-8"))[".edgetl-gate"]
@@ -79,9 +81,18 @@ def test_the_action_passes_further_arguments_line_by_line_and_none_becomes_a_com
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("::warning ")
     assert "per class" in (tmp_path / "summary").read_text(encoding="utf-8")
-    for name in ("margin", "arguments", "baseline"):
+    for name in ("margin", "arguments", "baseline", "alpha", "ledger"):
         run_action(tmp_path, OPEN, **{name: '"; touch owned; $(touch owned) `touch owned` #'})
         assert not (tmp_path / "owned").exists()
+
+
+def test_the_action_takes_alpha_and_keeps_a_ledger(tmp_path):
+    assert run_action(tmp_path, OPEN, margin="0.8pp").returncode == 3
+    assert not (tmp_path / "ledger.jsonl").exists()
+    done = run_action(tmp_path, OPEN, margin="0.8pp", alpha="0.2", ledger="ledger.jsonl")
+    assert done.returncode == 0, done.stderr
+    (kept,) = read_ledger(tmp_path / "ledger.jsonl").decisions
+    assert (kept.margin, kept.alpha, kept.outcome) == (0.008, 0.2, "PASS")
 
 
 def test_the_action_says_what_is_wrong_with_its_input(tmp_path):
@@ -108,3 +119,12 @@ def test_the_gitlab_job_exits_with_the_verdict_and_leaves_its_artifacts(tmp_path
     assert suite.get("tests") == "2"
     assert (tmp_path / GITLAB["artifacts"]["paths"][0]).is_file()
     assert "\x1b[" in done.stderr
+
+
+def test_the_gitlab_job_takes_alpha_and_keeps_a_ledger(tmp_path):
+    write_receipts(tmp_path, OPEN)
+    given = {"EDGETL_MARGIN": "0.8pp", "EDGETL_ALPHA": "0.2", "EDGETL_LEDGER": "ledger.jsonl"}
+    done = shell("\n".join(GITLAB["script"]), tmp_path, GITLAB["variables"] | given, "-e")
+    assert done.returncode == 0, done.stderr
+    (kept,) = read_ledger(tmp_path / "ledger.jsonl").decisions
+    assert (kept.margin, kept.alpha, kept.outcome) == (0.008, 0.2, "PASS")

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from edgetl_runtime.receipt import Receipt
     from edgetl_runtime.verdict import Verdict
 
-__all__ = ["WORN", "Decision", "Ledger", "Wear", "append", "decision", "read_ledger"]
+__all__ = ["WORN", "Decision", "Ledger", "Wear", "append", "decision", "named_ledger", "read_ledger"]
 
+# One byte that all writers lock, wherever the file ends: beyond any ledger, since Windows lets nobody else
+# read a locked byte, and within the 32 bits that its C library can lock.
+_LOCKED_BYTE = 2**31 - 2
 WORN = 0.5  # A test set is worn when one of its candidates may have passed by luck with this chance.
 
 
@@ -124,6 +127,12 @@ def decision(baseline: Receipt, candidate: Receipt, verdict: Verdict, limits: ob
     )
 
 
+def named_ledger(given: Path | None) -> Path | None:
+    """Return the ledger that was given, else the one that $EDGETL_LEDGER names, else None."""
+    named = os.environ.get("EDGETL_LEDGER")
+    return given or (Path(named) if named else None)
+
+
 def append(path: Path, entry: Decision) -> Ledger:
     """Append a decision and return the whole ledger with it; other writers wait meanwhile.
 
@@ -194,12 +203,11 @@ def _locked(handle: int) -> Iterator[None]:
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+        _at_the_lock(handle, lambda: msvcrt.locking(handle, msvcrt.LK_LOCK, 1))
         try:
             yield
         finally:
-            os.lseek(handle, 0, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+            _at_the_lock(handle, lambda: msvcrt.locking(handle, msvcrt.LK_UNLCK, 1))
     else:
         import fcntl
 
@@ -208,3 +216,13 @@ def _locked(handle: int) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def _at_the_lock(handle: int, act: Callable[[], None]) -> None:
+    """Act at the byte that is locked, which Windows takes from the place in the file; then go back there."""
+    place = os.lseek(handle, 0, os.SEEK_CUR)
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        act()
+    finally:
+        os.lseek(handle, place, os.SEEK_SET)

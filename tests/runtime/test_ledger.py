@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from receipt_factories import flipped
@@ -85,6 +87,30 @@ def test_many_writers_lose_no_line(tmp_path):
         f"{name}-{k}" for name in range(4) for k in range(20)
     }
     assert len(ledger.decisions) == 80
+
+
+def test_on_windows_every_writer_locks_and_unlocks_the_same_byte_beyond_the_end(tmp_path, monkeypatch):
+    held, seen, path = set(), [], tmp_path / "ledger"
+
+    def locking(handle, mode, size):  # as Microsoft documents _locking: from the place in the file on
+        byte = os.lseek(handle, 0, os.SEEK_CUR)
+        seen.append((mode, byte, size))
+        if mode == "lock":
+            held.add(byte)
+        else:
+            held.remove(byte)  # a KeyError where another byte was locked
+
+    monkeypatch.setitem(
+        sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_LOCK="lock", LK_UNLCK="unlock")
+    )
+    monkeypatch.setattr(sys, "platform", "win32")
+    append(path, entry("a"))
+    ledger = append(path, entry("b"))
+    monkeypatch.undo()
+    assert ledger == read_ledger(path)
+    assert [one.question for one in ledger.decisions] == ["a", "b"]
+    assert seen == [("lock", 2**31 - 2, 1), ("unlock", 2**31 - 2, 1)] * 2
+    assert not held
 
 
 def test_a_ledger_that_cannot_be_used_is_bad_input(tmp_path):

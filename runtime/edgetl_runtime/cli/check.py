@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -56,6 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> Outcome:
     """Compare; the verdict decides the exit code."""
+    from edgetl_runtime.ledger import named_ledger
+
     if given.json and given.markdown == "-":
         raise InputError("--json and --markdown - both want stdout. Give --markdown a file.")
     checked = run_check(
@@ -64,7 +65,7 @@ def run(given: Namespace) -> Outcome:
         margin=parse_points(given.margin),
         alpha=given.alpha,
         limits=_limits(given),
-        ledger=_ledger(given),
+        ledger=named_ledger(given.ledger),
     )
     let_through = checked.verdict.outcome == "INCONCLUSIVE" and given.on_inconclusive == "warn"
     if checked.wear is not None and checked.wear.worn:
@@ -109,12 +110,6 @@ def _limits(given: Namespace) -> Limits:
         memory_ratio=given.max_memory_ratio,
         across_machines=given.across_machines,
     )
-
-
-def _ledger(given: Namespace) -> Path | None:
-    named = os.environ.get("EDGETL_LEDGER")
-    path: Path | None = given.ledger or (Path(named) if named else None)
-    return path
 
 
 def _outputs(given: Namespace, checked: Checked, *, let_through: bool) -> str:
