@@ -1,5 +1,6 @@
 """What each section says, before it is drawn."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,36 @@ def test_the_confusion_matrix_counts_by_true_class():
         ("dog", [0, 1]),
     ]
     assert matrix.rows[0][1][1].share == pytest.approx(1 / 3)
+
+
+def test_every_matrix_is_headed_by_its_own_classes(tmp_path):
+    base = measured_receipt([0, 1, 1], [0, 1, 0], classes=("cat", "dog"), variant="onnx-fp32")
+    other = measured_receipt([1, 0, 0], [1, 0, 0], classes=("dog", "cat"))
+    text = page_of(sources_of(base, other))
+    heads = re.findall(r"said to be →</th>(.*?)</tr>", text)
+    assert [re.findall(r"<th scope=\"col\">(\w+)</th>", head) for head in heads] == [
+        ["cat", "dog"],
+        ["dog", "cat"],
+    ]
+
+
+def test_rare_confusions_are_seen_beside_frequent_ones_in_all_matrices():
+    base = measured_receipt([0] * 100 + [1] * 100, [1] * 1 + [0] * 99 + [1] * 100, variant="onnx-fp32")
+    other = measured_receipt([0] * 100 + [1] * 100, [1] * 25 + [0] * 75 + [1] * 100)
+    found = confusion.context(facts_of(sources_of(base, other)))
+    rare, frequent = (matrix.rows[0][1][1] for matrix in found.matrices)
+    assert (rare.share, frequent.share, found.largest_miss) == (0.01, 0.25, 0.25)
+    assert (rare.heat, frequent.heat) == (pytest.approx(0.2), 1)
+    assert found.matrices[0].rows[1][1][0].heat == 0
+    assert found.matrices[0].rows[0][1][0].heat == 0.99
+
+
+@pytest.mark.parametrize(("classes", "wide"), [(4, False), (5, True)])
+def test_a_matrix_of_many_classes_gets_the_whole_width(classes, wide):
+    names = tuple(f"c{number}" for number in range(classes))
+    facts = facts_of(sources_of(measured_receipt([0], [0], classes=names)))
+    assert confusion.context(facts).matrices[0].wide is wide
+    assert ('class="scroll wide"' in page_of(facts.sources)) is wide
 
 
 def test_many_classes_show_their_most_frequent_confusions():
