@@ -1,7 +1,8 @@
-"""Flags that several commands share, and how every command ends."""
+"""Flags that several commands share, flags from a table, and how every command ends."""
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,30 @@ from edgetl_runtime.cli import guarded, print_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def with_flags(
+    command: Callable[..., None], flags: Sequence[inspect.Parameter], *, after: int
+) -> Callable[..., None]:
+    """Give a command that takes any keyword these flags, behind its first `after` parameters in the help."""
+    own = inspect.signature(command)
+    kept = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    last = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept[after:]]
+    signature = own.replace(parameters=[*kept[:after], *flags, *last])
+
+    def run(*given: Any, **named: Any) -> None:
+        command(*given, **named)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    return run
+
+
+def flag(key: str, kind: Any, name: str, told: str, **more: Any) -> inspect.Parameter:
+    """Return a flag for `with_flags`; one that is not given is None."""
+    annotation = Annotated[kind | None, typer.Option(name, help=told, **more)]
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def finish(command: Callable[[], int], debug: bool) -> None:

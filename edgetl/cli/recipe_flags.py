@@ -1,10 +1,8 @@
 """The settings of a training as flags: a table with a line for each, and what puts them on a command."""
 
-import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
 
-import typer
+from edgetl.cli.flags import flag, with_flags
 
 # For each field of `Recipe` with a flag: the flag where it is not the field's name, its type, and its help.
 _FLAGS: tuple[tuple[str, str, type, str], ...] = (
@@ -35,24 +33,7 @@ _FLAGS: tuple[tuple[str, str, type, str], ...] = (
 
 def with_recipe_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, whose `settings` take any keyword, the flags of a recipe; one not given is None."""
-    own = inspect.signature(command)
-    kept = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
     flags = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, typer.Option(flag or f"--{name.replace('_', '-')}", help=told)],
-        )
-        for name, flag, kind, told in _FLAGS
+        flag(name, kind, option or f"--{name.replace('_', '-')}", told) for name, option, kind, told in _FLAGS
     ]
-    last = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept[2:]]
-    signature = own.replace(parameters=[*kept[:2], *flags, *last])
-
-    def run(*given: Any, **named: Any) -> None:
-        command(*given, **named)
-
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = signature  # type: ignore[attr-defined]
-    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
-    return run
+    return with_flags(command, flags, after=2)

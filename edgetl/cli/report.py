@@ -1,14 +1,22 @@
 """`edgetl report`."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgetl.cli.flags import Debug, Json, finish, show
-from edgetl_runtime.commands import parse_points
+from edgetl.cli.gate_flags import with_gate_flags
+from edgetl_runtime.asking import asked_by_flags, read_judged
+from edgetl_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetl_runtime.asking import Judged, Question
 
 
+@partial(with_gate_flags, after=6)
 def report(
     sources: Annotated[
         list[Path],
@@ -21,20 +29,22 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="The pictures, when they no longer lie where the run found them.")
     ] = None,
-    margin: Annotated[
-        str, typer.Option(help="Drop of accuracy that is allowed: 0.5pp is half a point.")
-    ] = "0.5pp",
     cards: Annotated[int, typer.Option(help="How many changed pictures to show as cards.")] = 12,
     saliency: Annotated[
         int,
         typer.Option(help="For how many of them to show what mattered to the variants; needs the bundle."),
     ] = 6,
+    check: Annotated[
+        Path | None,
+        typer.Option(help="What `edgetl check --json` printed: has the limits, in place of the flags below."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
+    **asked: Any,
 ) -> None:
     """Write one self-contained HTML file about a run, a bundle and receipts.
 
-    It shows the verdict and does not exit with it: `edgetl check` does.
+    It shows the verdict and does not exit with it: `edgetl check` does. It takes the same limits.
     """
 
     def command() -> int:
@@ -42,7 +52,8 @@ def report(
         from edgetl_runtime.atomic import write_text
         from edgetl_runtime.cli.printing import note
 
-        wanted = Wanted(parse_points(margin), data, cards, saliency)
+        question, judged = _asked(check, asked)
+        wanted = Wanted(question, judged, data, cards, saliency)
         notes: list[str] = []
         text = build_report(read_sources(sources), wanted, notify=notes.append)
         write_text(out, text)
@@ -54,3 +65,13 @@ def report(
         return 0
 
     finish(command, debug)
+
+
+def _asked(check: Path | None, flags: Mapping[str, Any]) -> tuple["Question", "Judged | None"]:
+    if check is None:
+        return asked_by_flags(flags), None
+    given = [f"--{key.replace('_', '-')}" for key, value in flags.items() if value not in (None, False)]
+    if given:
+        raise InputError(f"--check has the limits already. Leave out {', '.join(given)}, or --check.")
+    judged = read_judged(check)
+    return judged.question, judged

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgetl.report.album import Album, open_album
 from edgetl.report.changes import Change, find_changes
-from edgetl.report.facts import Facts, Notify, comparable, compare
+from edgetl.report.facts import Facts, Notify, comparable, compare, refuse_another
 from edgetl.report.page import render
 from edgetl.report.saliency import Maps, explain
 from edgetl.report.sections.flips import wanted_maps
 from edgetl.report.sources import Sources
+from edgetl_runtime.asking import Judged, Question
 from edgetl_runtime.errors import InputError
 
 _MOST_CARDS = 500
@@ -22,11 +23,13 @@ _MOST_CARDS = 500
 class Wanted:
     """What a reader wants to see.
 
-    margin: the drop that is allowed, a ratio. data: the pictures; None looks where the run found them.
-    cards: changed pictures to show; saliency: how many of them to explain.
+    question: what the gate is asked. judged: what it said before, which the report must not contradict.
+    data: the pictures; None looks where the run found them. cards: changed pictures to show; saliency: how
+    many of them to explain.
     """
 
-    margin: float = 0.005
+    question: Question = field(default_factory=Question)
+    judged: Judged | None = None
     data: Path | None = None
     cards: int = 12
     saliency: int = 6
@@ -39,7 +42,9 @@ class Wanted:
 
 def build_report(sources: Sources, wanted: Wanted, *, notify: Notify, created: datetime | None = None) -> str:
     """Return the HTML of a report; `notify` hears of what could not be shown."""
-    comparisons = compare(sources, wanted.margin)
+    comparisons = compare(sources, wanted.question)
+    if wanted.judged is not None:
+        refuse_another(wanted.judged, comparisons)
     changes = find_changes(comparable(sources, comparisons))
     album = open_album(sources, wanted.data, [change.sha256 for change in changes])
     maps = _explain(sources, changes, album, min(wanted.saliency, wanted.cards))
@@ -48,7 +53,7 @@ def build_report(sources: Sources, wanted: Wanted, *, notify: Notify, created: d
             notify(note)
     facts = Facts(
         sources=sources,
-        margin=wanted.margin,
+        question=wanted.question,
         comparisons=comparisons,
         changes=changes,
         cards=wanted.cards,

@@ -21,6 +21,7 @@ from edgetl.report.changes import find_changes
 from edgetl.report.facts import Facts, comparable, compare
 from edgetl.report.saliency import Maps
 from edgetl.report.sources import Measured, Sources
+from edgetl_runtime.asking import Question
 from edgetl_runtime.manifest import Manifest
 from edgetl_runtime.metrics import Figure, figures, recall_per_class
 from edgetl_runtime.preprocess import Preprocess
@@ -99,10 +100,11 @@ def page_of(sources: Sources, **wanted: Any) -> str:
 
 def facts_of(sources: Sources, **changes: Any) -> Facts:
     """Facts as the sections get them, without pictures."""
-    comparisons = compare(sources, 0.005)
+    question = changes.get("question", Question())
+    comparisons = compare(sources, question)
     found = {
         "sources": sources,
-        "margin": 0.005,
+        "question": question,
         "comparisons": comparisons,
         "changes": find_changes(comparable(sources, comparisons)),
         "cards": 12,
