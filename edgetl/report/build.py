@@ -10,7 +10,7 @@ from edgetl.report.album import Album, open_album
 from edgetl.report.changes import Change, find_changes
 from edgetl.report.facts import Facts, Notify, comparable, compare, refuse_another
 from edgetl.report.page import render
-from edgetl.report.saliency import Maps, explain
+from edgetl.report.saliency import Maps, Wish, explain
 from edgetl.report.sections.flips import wanted_maps
 from edgetl.report.sources import Sources
 from edgetl_runtime.asking import Judged, Question
@@ -69,7 +69,9 @@ def _explain(sources: Sources, changes: tuple[Change, ...], album: Album, most: 
     if sources.bundle is None or not album.paths:
         return Maps()
     wanted = {
-        variant: [(sha256, album.paths[sha256]) for sha256 in hashes if sha256 in album.paths]
-        for variant, hashes in wanted_maps(sources, changes, most).items()
+        variant: [
+            Wish(sha256, album.paths[sha256], label) for sha256, label in asked if sha256 in album.paths
+        ]
+        for variant, asked in wanted_maps(sources, changes, most).items()
     }
-    return explain(sources.bundle, {variant: found for variant, found in wanted.items() if found})
+    return explain(sources.bundle, {variant: wishes for variant, wishes in wanted.items() if wishes})

@@ -17,12 +17,17 @@ _ORDER: tuple[Kind, ...] = ("lost", "gained", "changed")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one receipt says of a picture. confidence: 0–1. Several labels are joined with `|`."""
+    """What one receipt says of a picture: its one label, or any number of several. confidence: 0–1."""
 
     name: str
-    text: str
+    labels: tuple[str, ...]
     confidence: float
     right: bool
+
+    @property
+    def text(self) -> str:
+        """The labels in one text."""
+        return _joined(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Change:
     @property
     def first_other(self) -> int:
         """The place of the first answer that is not the baseline's."""
-        return next(place for place, one in enumerate(self.answers) if one.text != self.answers[0].text)
+        return next(place for place, one in enumerate(self.answers) if one.labels != self.answers[0].labels)
 
 
 def find_changes(compared: Sequence[Measured]) -> tuple[Change, ...]:
@@ -73,8 +78,8 @@ class _Side:
         self.right = predictions.right[order]
 
     def answer(self, place: int) -> Answer:
-        text = _text(self.classes, self.predicted[place])
-        return Answer(self.name, text, float(self.confidence[place]), bool(self.right[place]))
+        labels = _labels(self.classes, self.predicted[place])
+        return Answer(self.name, labels, float(self.confidence[place]), bool(self.right[place]))
 
 
 def _change(sides: Sequence[_Side], place: int) -> Change:
@@ -84,20 +89,24 @@ def _change(sides: Sequence[_Side], place: int) -> Change:
         kind = "lost"
     elif any(one.right for one in others):
         kind = "gained"
-    target = _text(sides[0].classes, sides[0].target[place])
+    target = _joined(_labels(sides[0].classes, sides[0].target[place]))
     return Change(sides[0].sha256[place], kind, target, tuple(answers))
 
 
 def _loudest(change: Change) -> float:
     before, *others = change.answers
-    return max(one.confidence for one in others if one.text != before.text)
+    return max(one.confidence for one in others if one.labels != before.labels)
 
 
 def _rows(column: NDArray[Any]) -> NDArray[Any]:
     return column.reshape(len(column), -1)
 
 
-def _text(classes: tuple[str, ...], answer: Any) -> str:  # an integer, or bool (classes,)
+def _labels(classes: tuple[str, ...], answer: Any) -> tuple[str, ...]:  # an integer, or bool (classes,)
     if np.ndim(answer) == 0:
-        return classes[int(answer)]
-    return "|".join(classes[k] for k in np.flatnonzero(answer)) or "none"
+        return (classes[int(answer)],)
+    return tuple(classes[k] for k in np.flatnonzero(answer))
+
+
+def _joined(labels: tuple[str, ...]) -> str:
+    return "|".join(labels) or "none"

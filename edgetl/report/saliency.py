@@ -21,17 +21,28 @@ GRID = 8
 _BATCH = 13  # 65 pictures, the whole one and 64 covered ones, are five full batches.
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A picture, and the class whose probability is to be explained."""
+
+    sha256: str
+    path: Path
+    label: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Saliency:
-    """How much the probability of the predicted class falls when a cell of the picture is covered.
+    """How much the probability of a class falls when a cell of the picture is covered.
 
-    label: the predicted class, `confidence` its probability on the whole picture, 0–1.
+    label: the class, `confidence` its probability on the whole picture, 0–1. answer: what the variant says on
+    this machine, which need not be that class.
     drops: (grid, grid) float32, rows from the top, -1 to 1; negative where the cell spoke against the class.
     pixels: (size, size, 3) uint8, what the variant saw.
     """
 
     label: str
     confidence: float
+    answer: tuple[str, ...]
     drops: NDArray[np.float32]
     pixels: NDArray[np.uint8]
 
@@ -42,46 +53,60 @@ class Saliency:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """Saliency by variant and hash; `notes` say what could not be computed, and why."""
+    """Saliency by variant, hash and class; `notes` say what could not be computed, and why."""
 
-    found: Mapping[tuple[str, str], Saliency] = field(default_factory=dict)
+    found: Mapping[tuple[str, str, str], Saliency] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def occlude(session: Session, pixels: NDArray[np.uint8], grid: int = GRID) -> Saliency:
+def occlude(session: Session, pixels: NDArray[np.uint8], label: str, grid: int = GRID) -> Saliency:
     """Cover each cell of a preprocessed picture with the picture's mean colour and ask again.
 
     Args:
         pixels: (size, size, 3) uint8 RGB, as `session.preprocess` gives.
+        label: the class whose probability is watched.
         grid: cells per side, 1 to the size of the picture.
     """
     size = len(pixels)
     if not 1 <= grid <= size:
         raise InputError(f"grid must be 1 to {size} cells a side, got {grid!r}.")
-    _, probabilities = session.infer(np.concatenate([pixels[np.newaxis], _covered(pixels, grid)]))
-    best = int(probabilities[0].argmax())
-    whole, covered = probabilities[0, best], probabilities[1:, best]
+    if label not in session.labels:
+        raise InputError(f"label must be one of {', '.join(session.labels)}, got {label!r}.")
+    logits, probabilities = session.infer(np.concatenate([pixels[np.newaxis], _covered(pixels, grid)]))
+    place = session.labels.index(label)
+    whole, covered = probabilities[0, place], probabilities[1:, place]
+    answer = _answer(session, logits[0], probabilities[0])
     drops = (whole - covered).reshape(grid, grid)
-    return Saliency(session.labels[best], min(float(whole), 1.0), drops, pixels)
+    return Saliency(label, min(float(whole), 1.0), answer, drops, pixels)
 
 
-def explain(bundle: Path, wanted: Mapping[str, Sequence[tuple[str, Path]]], grid: int = GRID) -> Maps:
+def explain(bundle: Path, wanted: Mapping[str, Sequence[Wish]], grid: int = GRID) -> Maps:
     """Compute saliency for pictures of several variants, each variant opened once, on this machine's CPU.
 
     Args:
-        wanted: by variant, the hash and the path of each picture.
+        wanted: by variant, the pictures and the class of each.
     """
-    found: dict[tuple[str, str], Saliency] = {}
+    found: dict[tuple[str, str, str], Saliency] = {}
     notes: list[str] = []
     with Bundle.open(bundle) as opened:
-        for variant, pictures in wanted.items():
+        for variant, wishes in wanted.items():
             try:
                 with Session.open(opened, variant=variant, batch=_BATCH) as session:
-                    for sha256, path in pictures:
-                        found[variant, sha256] = occlude(session, session.preprocess(path), grid)
+                    for wish in wishes:
+                        saliency = occlude(session, session.preprocess(wish.path), wish.label, grid)
+                        found[variant, wish.sha256, wish.label] = saliency
             except (EngineError, ProofError, PictureError) as error:
                 notes.append(f"No more saliency of {variant}: {error}")
     return Maps(found, tuple(notes))
+
+
+def _answer(
+    session: Session, logits: NDArray[np.float32], probabilities: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Return what the variant says; of one label the most probable, were it rejected or not."""
+    if session.manifest.task == "multi_label":
+        return session.to_prediction(logits, probabilities).labels
+    return (session.labels[int(probabilities.argmax())],)
 
 
 def _covered(pixels: NDArray[np.uint8], grid: int) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgetl.report.album import Thumbnail, data_uri, thumbnail
-from edgetl.report.changes import Change
+from edgetl.report.changes import Answer, Change
 from edgetl.report.facts import Facts, Missing
 from edgetl.report.saliency import Maps, Saliency
 from edgetl.report.sources import Sources
@@ -23,10 +23,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """What mattered to a variant: the picture as it saw it, and the cells that spoke for its answer."""
+    """What spoke for a class in a variant: the picture as it saw it, and the cells that mattered.
+
+    caption: the class and its probability here. here: what this machine answers, where the receipt has
+    another answer; else empty.
+    """
 
     name: str
-    label: str
+    caption: str
+    here: str
     text: str
     uri: str
     cells: tuple[Cell, ...]
@@ -44,12 +49,16 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Cards, and the table as the page's script reads it. counts: by kind."""
+    """Cards, and the table as the page's script reads it.
+
+    counts: by kind. disagrees: whether a map is of another answer than the receipt's.
+    """
 
     baseline: str
     others: tuple[str, ...]
     counts: dict[str, int]
     cards: tuple[Card, ...]
+    disagrees: bool
     table: dict[str, object]
     notes: tuple[str, ...]
 
@@ -64,33 +73,55 @@ def context(facts: Facts) -> Context | Missing:
     counts = dict.fromkeys(("lost", "gained", "changed"), 0)
     for change in facts.changes:
         counts[change.kind] += 1
+    cards = tuple(_card(facts, change) for change in facts.changes[: facts.cards])
     return Context(
         baseline=facts.sources.receipts[0].name,
         others=tuple(names),
         counts=counts,
-        cards=tuple(_card(facts, change) for change in facts.changes[: facts.cards]),
+        cards=cards,
+        disagrees=any(one.here for card in cards for one in card.maps),
         table=_table(facts),
         notes=tuple(note for note in (facts.album.reason, *facts.maps.notes) if note),
     )
 
 
-def wanted_maps(sources: Sources, changes: tuple[Change, ...], most: int) -> dict[str, list[str]]:
-    """Return, by variant, the hashes of the pictures to explain: of the first changes, the two answers.
+def wanted_maps(sources: Sources, changes: tuple[Change, ...], most: int) -> dict[str, list[tuple[str, str]]]:
+    """Return, by variant, hash and class of what is to be explained: of the first changes, the two answers.
 
     Only answers of the bundle at hand can be explained.
     """
+    variants = _explainable(sources)
+    wanted: dict[str, dict[tuple[str, str], None]] = {}
+    for change in changes[:most]:
+        for answer, label in _explained(sources, change):
+            if answer.name in variants:
+                wanted.setdefault(variants[answer.name], {})[change.sha256, label] = None
+    return {variant: list(asked) for variant, asked in wanted.items()}
+
+
+def _explainable(sources: Sources) -> dict[str, str]:
+    """Return the variant of each receipt that measured the bundle at hand."""
     manifest = sources.manifest
-    variants = {
+    return {
         one.name: one.receipt.variant
         for one in sources.receipts
-        if manifest is not None and one.receipt.bundle.id == manifest.hash
+        if manifest is not None
+        and one.receipt.bundle.id == manifest.hash
+        and one.receipt.classes == manifest.classes
     }
-    wanted: dict[str, list[str]] = {}
-    for change in changes[:most]:
-        for answer in (change.answers[0], change.answers[change.first_other]):
-            if answer.name in variants:
-                wanted.setdefault(variants[answer.name], []).append(change.sha256)
-    return wanted
+
+
+def _explained(sources: Sources, change: Change) -> tuple[tuple[Answer, str], ...]:
+    """Return the two answers of a change, each with the class that explains it.
+
+    It is what the receipt says; of several labels, the first that only one of the two has, for both.
+    """
+    before, other = change.answers[0], change.answers[change.first_other]
+    if sources.receipts[0].receipt.task == "single_label":
+        return (before, before.labels[0]), (other, other.labels[0])
+    both = (*before.labels, *other.labels)
+    label = next(one for one in both if not (one in before.labels and one in other.labels))
+    return (before, label), (other, label)
 
 
 def _card(facts: Facts, change: Change) -> Card:
@@ -102,18 +133,17 @@ def _card(facts: Facts, change: Change) -> Card:
 
 def _maps(sources: Sources, maps: Maps, change: Change) -> tuple[Map, ...]:
     """Draw the maps of both answers in one scale, so that they can be held against each other."""
-    variants = {one.name: one.receipt.variant for one in sources.receipts}
-    answers = (change.answers[0], change.answers[change.first_other])
+    variants = _explainable(sources)
     found = [
-        (answer.name, maps.found[key])
-        for answer in answers
-        if (key := (variants[answer.name], change.sha256)) in maps.found
+        (answer, maps.found[key])
+        for answer, label in _explained(sources, change)
+        if (key := (variants.get(answer.name, ""), change.sha256, label)) in maps.found
     ]
     most = max((float(saliency.drops.max()) for _, saliency in found), default=0.0)
-    return tuple(_map(name, saliency, most) for name, saliency in found)
+    return tuple(_map(answer, saliency, most) for answer, saliency in found)
 
 
-def _map(name: str, saliency: Saliency, most: float) -> Map:
+def _map(answer: Answer, saliency: Saliency, most: float) -> Map:
     from PIL import Image
 
     picture = Image.fromarray(saliency.pixels).resize((VIEW, VIEW), Image.Resampling.BOX)
@@ -125,18 +155,20 @@ def _map(name: str, saliency: Saliency, most: float) -> Map:
         for column, drop in enumerate(line)
         if most > 0 and drop / most >= 0.05
     )
-    return Map(name, saliency.label, _said(name, saliency), data_uri(picture), cells)
+    here = "" if saliency.answer == answer.labels else "|".join(saliency.answer) or "none"
+    caption = f"{saliency.label} {saliency.confidence:.2f}"
+    return Map(answer.name, caption, here, _said(answer, saliency, here), data_uri(picture), cells)
 
 
-def _said(name: str, saliency: Saliency) -> str:
+def _said(answer: Answer, saliency: Saliency, here: str) -> str:
     """Say in words where the strongest cell is."""
     drops, grid = saliency.drops, len(saliency.drops)
     row, column = divmod(int(drops.argmax()), grid)
-    drop = f"{100 * float(drops.max()):.0f} points"
-    return (
-        f"{name} says {saliency.label}. Covering row {row + 1}, column {column + 1} of {grid} "
-        f"costs that answer the most: {drop} of probability."
-    )
+    most = float(drops.max())
+    where = f"Covering row {row + 1}, column {column + 1} of {grid} costs {saliency.label} the most"
+    said = f"{where}: {100 * most:.0f} points of probability." if most > 0 else "No cell speaks for it."
+    other = f" On this machine it says {here}, and the receipt {answer.text}." if here else ""
+    return f"{saliency.label} in {answer.name}. {said}{other}"
 
 
 def _table(facts: Facts) -> dict[str, object]:

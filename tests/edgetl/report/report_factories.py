@@ -145,10 +145,14 @@ def write_facts(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def region_bundle(path: Path) -> Path:
-    """A bundle whose answer is red or green by the mean brightness of `REGION`, whatever else is there."""
+def region_bundle(path: Path, **changes: Any) -> Path:
+    """A bundle whose answer is red or green by the mean brightness of `REGION`, whatever else is there.
+
+    Args:
+        changes: fields of the manifest; the graph stays one of a single label.
+    """
     variants = (tiny_variant("onnxruntime"), tiny_variant("onnxruntime", name="onnx-int8", precision="int8"))
-    tiny_bundle(path, variants=variants)
+    tiny_bundle(path, variants=variants, **changes)
     onnx.save(_region_model(), path / "onnx/model.onnx")
     with_manifest = write_manifest(path, _manifest(path))
     cases = _manifest(path).cases

@@ -57,6 +57,7 @@ def test_several_labels_are_joined():
     before, other = (tiny_receipt(tiny_predictions(target, answer)) for answer in (target, after))
     (change,) = find_changes(measured(before, other))
     assert (change.target, [one.text for one in change.answers]) == ("cat|dog", ["cat|dog", "cat"])
+    assert [one.labels for one in change.answers] == [("cat", "dog"), ("cat",)]
 
 
 def test_nothing_changes_in_one_receipt():

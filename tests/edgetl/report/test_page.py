@@ -159,7 +159,12 @@ def test_changed_pictures_are_shown_with_what_mattered_to_both_answers(tmp_path)
     sources = read_sources([bundle, tmp_path / "a.json", tmp_path / "b.json"])
     text = page_of(sources, data=tmp_path / "data", saliency=1)
     assert text.count('class="map"') == 2
-    assert "onnx-int8 says" in text
+    changed = text.partition('id="confusion"')[0]
+    captions = re.findall(r"<figcaption>(onnx-[^<]+) \d\.\d\d<(span|/fig)", changed)
+    assert captions == [("onnx-fp32: green", "/fig"), ("onnx-int8: blue", "span")]
+    assert changed.count('<span class="here">here: green</span>') == 1
+    assert "On this machine it says green, and the receipt blue." in changed
+    assert "that machine gives another answer than the receipt" in changed
     assert text.count("<img ") == text.count('class="card"') - 1 > 0
     assert "&lt;b&gt;.png" in text
     assert "<b>" not in text

@@ -167,12 +167,41 @@ def test_the_table_of_flips_says_each_word_once():
 
 def test_only_answers_of_the_bundle_at_hand_are_explained():
     base, other = two_receipts()
-    manifest = tiny_manifest()
+    manifest = tiny_manifest(classes=("cat", "dog"))
     mine = replace(base, bundle=BundleId(manifest.hash, "colours"))
     facts = facts_of(sources_of(mine, other, manifest=manifest))
-    hashes = [change.sha256 for change in facts.changes[:2]]
-    assert flips.wanted_maps(facts.sources, facts.changes, 2) == {"onnx-fp32": hashes}
+    asked = [(change.sha256, change.answers[0].text) for change in facts.changes[:2]]
+    assert flips.wanted_maps(facts.sources, facts.changes, 2) == {"onnx-fp32": asked}
     assert flips.wanted_maps(facts.sources, facts.changes, 0) == {}
+    strange = tiny_manifest()
+    alien = sources_of(replace(base, bundle=BundleId(strange.hash, "colours")), other, manifest=strange)
+    assert flips.wanted_maps(alien, facts.changes, 2) == {}
+
+
+def test_each_answer_is_explained_by_what_its_receipt_says():
+    manifest = tiny_manifest(classes=("cat", "dog"))
+    both = [replace(one, bundle=BundleId(manifest.hash, "colours")) for one in two_receipts()]
+    facts = facts_of(sources_of(*both, manifest=manifest))
+    first = facts.changes[0]
+    assert [one.text for one in first.answers] == ["cat", "dog"]
+    assert flips.wanted_maps(facts.sources, facts.changes, 1) == {
+        "onnx-fp32": [(first.sha256, "cat")],
+        "onnx-int8": [(first.sha256, "dog")],
+    }
+
+
+def test_of_several_labels_both_answers_are_explained_by_the_label_that_changed():
+    manifest = tiny_manifest(classes=("cat", "dog"), task="multi_label")
+    target = np.array([[True, True]])
+    receipts = [
+        tiny_receipt(
+            tiny_predictions(target, answer), bundle=BundleId(manifest.hash, "colours"), variant=name
+        )
+        for name, answer in (("onnx-fp32", target), ("onnx-int8", np.array([[True, False]])))
+    ]
+    facts = facts_of(sources_of(*receipts, manifest=manifest))
+    wanted = [(facts.changes[0].sha256, "dog")]
+    assert flips.wanted_maps(facts.sources, facts.changes, 1) == {"onnx-fp32": wanted, "onnx-int8": wanted}
 
 
 def test_the_confusion_matrix_counts_by_true_class():
