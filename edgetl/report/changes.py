@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgetl.report.sources import Measured
 
 Kind = Literal["lost", "gained", "changed"]
-_ORDER: tuple[Kind, ...] = ("lost", "gained", "changed")
+KINDS: tuple[Kind, ...] = ("lost", "gained", "changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Answer:
 class Change:
     """A picture that some receipt answers differently from the baseline, whose answer is the first.
 
-    kind: "lost" where the baseline alone is right somewhere, "gained" where it is wrong and another right,
-    "changed" where all are wrong.
+    kind: "lost" where the baseline is right, "gained" where it is wrong and another right, "changed" where
+    all are wrong.
     """
 
     sha256: str
@@ -47,6 +47,15 @@ class Change:
     def first_other(self) -> int:
         """The place of the first answer that is not the baseline's."""
         return next(place for place, one in enumerate(self.answers) if one.labels != self.answers[0].labels)
+
+    def kind_of(self, name: str) -> Kind | None:
+        """What became of the picture in one receipt; None where it says what the baseline says."""
+        before, other = self.answers[0], next(one for one in self.answers if one.name == name)
+        if other.labels == before.labels:
+            return None
+        if before.right:
+            return "lost"
+        return "gained" if other.right else "changed"
 
 
 def find_changes(compared: Sequence[Measured]) -> tuple[Change, ...]:
@@ -60,7 +69,7 @@ def find_changes(compared: Sequence[Measured]) -> tuple[Change, ...]:
     sides = [_Side(one) for one in compared]
     differs = np.any([_rows(side.predicted != sides[0].predicted).any(axis=1) for side in sides[1:]], axis=0)
     found = [_change(sides, int(place)) for place in np.flatnonzero(differs)]
-    return tuple(sorted(found, key=lambda one: (_ORDER.index(one.kind), -_loudest(one), one.sha256)))
+    return tuple(sorted(found, key=lambda one: (KINDS.index(one.kind), -_loudest(one), one.sha256)))
 
 
 class _Side:

@@ -1,9 +1,10 @@
 """The pictures whose answer changed: cards for the first of them, and data for a table of all."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from edgetl.report.album import Thumbnail, data_uri, thumbnail
-from edgetl.report.changes import Answer, Change
+from edgetl.report.changes import KINDS, Answer, Change, Kind
 from edgetl.report.facts import Facts, Missing
 from edgetl.report.saliency import Maps, Saliency
 from edgetl.report.sources import Sources
@@ -51,12 +52,11 @@ class Card:
 class Context:
     """Cards, and the table as the page's script reads it.
 
-    counts: by kind. disagrees: whether a map is of another answer than the receipt's.
+    counts: by receipt, then by kind. disagrees: whether a map is of another answer than the receipt's.
     """
 
     baseline: str
-    others: tuple[str, ...]
-    counts: dict[str, int]
+    counts: dict[str, dict[Kind, int]]
     cards: tuple[Card, ...]
     disagrees: bool
     table: dict[str, object]
@@ -70,19 +70,21 @@ def context(facts: Facts) -> Context | Missing:
     names = [one.measured.name for one in facts.comparisons if one.verdict is not None]
     if not names:
         return Missing("no receipt answers for the pictures of the baseline")
-    counts = dict.fromkeys(("lost", "gained", "changed"), 0)
-    for change in facts.changes:
-        counts[change.kind] += 1
+    counts = {name: _counts(facts.changes, name) for name in names}
     cards = tuple(_card(facts, change) for change in facts.changes[: facts.cards])
     return Context(
         baseline=facts.sources.receipts[0].name,
-        others=tuple(names),
         counts=counts,
         cards=cards,
         disagrees=any(one.here for card in cards for one in card.maps),
         table=_table(facts),
         notes=tuple(note for note in (facts.album.reason, *facts.maps.notes) if note),
     )
+
+
+def _counts(changes: tuple[Change, ...], name: str) -> dict[Kind, int]:
+    found = Counter(change.kind_of(name) for change in changes)
+    return {kind: found[kind] for kind in KINDS}
 
 
 def wanted_maps(sources: Sources, changes: tuple[Change, ...], most: int) -> dict[str, list[tuple[str, str]]]:

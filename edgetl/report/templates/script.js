@@ -38,17 +38,26 @@
   const { names, words, rows } = JSON.parse(data.textContent);
   const byId = (id) => document.getElementById(id);
   const table = byId("changes"), filter = byId("filter"), kind = byId("kind"), more = byId("more");
-  // A row: hash, file, kind, target, then answer and confidence of each receipt.
-  const text = (row, column) =>
-    column < 3 ? row[column] : column === 3 || column % 2 === 0 ? words[row[column]] : row[column];
+  // The place of the receipt whose changes are shown, 0 for all; there is no choice where there is one.
+  const chosenReceipt = () => Number(byId("receipt") ? byId("receipt").value : 0);
+  // A row: hash, file, kind, target, then answer and confidence of each receipt, the baseline's first.
+  const answer = (row, place) => row[4 + 2 * place];
+  const kindOf = (row) => {
+    const place = chosenReceipt();
+    if (!place) return row[2];
+    if (answer(row, place) === answer(row, 0)) return "";
+    if (answer(row, 0) === row[3]) return "lost";
+    return answer(row, place) === row[3] ? "gained" : "changed";
+  };
   // What the table shows: the file or else the hash, kind, target, and an answer for each receipt.
-  const columns = [(row) => row[1] || row[0].slice(0, 12), (row) => row[2], (row) => words[row[3]]];
-  names.forEach((_, place) => columns.push((row) => words[row[4 + 2 * place]]));
+  const columns = [(row) => row[1] || row[0].slice(0, 12), kindOf, (row) => words[row[3]]];
+  names.forEach((_, place) => columns.push((row) => words[answer(row, place)]));
   const keys = columns.map((column, place) =>
     place < 3 ? column : (row) => `${column(row)}\u0000${row[5 + 2 * (place - 3)].toFixed(3)}`);
   let searched = null;  // What the filter looks in, made when it is first used.
   const matches = (row, wanted) => {
-    searched ??= new Map(rows.map((row) => [row, row.map((_, column) => text(row, column)).join(" ").toLowerCase()]));
+    searched ??= new Map(rows.map((row) =>
+      [row, [row[0], row[1], words[row[3]], ...names.map((_, place) => words[answer(row, place)])].join(" ").toLowerCase()]));
     return searched.get(row).includes(wanted);
   };
   let chosen = rows, shown = 0, order = null;
@@ -63,17 +72,17 @@
     const first = cell("th", columns[0](row));
     first.scope = "row";
     first.title = row[0];
-    const tag = cell("span", row[2]);
-    tag.className = `tag ${row[2]}`;
+    const tag = cell("span", kindOf(row));
+    tag.className = `tag ${kindOf(row)}`;
     const state = document.createElement("td");
     state.append(tag);
     line.append(first, state, cell("td", columns[2](row)));
     names.forEach((_, place) => {
-      const wrong = row[4 + 2 * place] !== row[3];
-      const answer = cell("td", `${wrong ? "✗\u00a0" : ""}${columns[3 + place](row)} `);
-      if (wrong) answer.className = "wrong";
-      answer.append(cell("small", row[5 + 2 * place].toFixed(2)));
-      line.append(answer);
+      const wrong = answer(row, place) !== row[3];
+      const said = cell("td", `${wrong ? "✗\u00a0" : ""}${columns[3 + place](row)} `);
+      if (wrong) said.className = "wrong";
+      said.append(cell("small", row[5 + 2 * place].toFixed(2)));
+      line.append(said);
     });
     return line;
   };
@@ -85,7 +94,8 @@
   };
   const update = () => {
     const wanted = filter.value.trim().toLowerCase();
-    chosen = rows.filter((row) => (!kind.value || row[2] === kind.value) && (!wanted || matches(row, wanted)));
+    chosen = rows.filter((row) =>
+      (kind.value ? kindOf(row) === kind.value : kindOf(row)) && (!wanted || matches(row, wanted)));
     if (order) chosen.sort((a, b) => order.sign * compare(keys[order.column](a), keys[order.column](b)));
     table.tBodies[0].replaceChildren();
     shown = 0;
@@ -104,7 +114,7 @@
     update();
   });
   filter.addEventListener("input", update);
-  kind.addEventListener("change", update);
+  for (const choice of [kind, byId("receipt")]) choice?.addEventListener("change", update);
   more.addEventListener("click", showMore);
   byId("explorer").hidden = false;
   update();

@@ -232,6 +232,27 @@ def test_the_table_of_changes_is_filtered_by_text_and_kind(driver, flips):
     assert column(driver, "#changes", 0) == []
 
 
+def test_the_table_of_changes_is_filtered_by_receipt_and_tells_its_kinds(driver, tmp_path):
+    target = [0, 0, 0, 1]
+    receipts = [
+        measured_receipt(target, answers, classes=("a", "b", "c"), variant=name)
+        for name, answers in (("base", [0, 0, 1, 0]), ("one", [0, 1, 0, 0]), ("two", [1, 1, 2, 2]))
+    ]
+    show(driver, write(tmp_path / "three.html", page_of(sources_of(*receipts))))
+    assert sorted(column(driver, "#changes", 1)) == ["changed", "gained", "lost", "lost"]
+    driver.find_element("css selector", "#receipt option:nth-child(2)").click()
+    assert sorted(column(driver, "#changes", 1)) == ["gained", "lost"]
+    driver.find_element("css selector", "#kind option:nth-child(2)").click()
+    assert column(driver, "#changes", 1) == ["lost"]
+    assert driver.find_element("id", "count").text == "1 of 1 shown"
+    driver.find_element("css selector", "#receipt option:nth-child(3)").click()
+    assert column(driver, "#changes", 1) == ["lost", "lost"]
+    driver.find_element("css selector", "#kind option:nth-child(1)").click()
+    driver.find_element("css selector", "#changes th:nth-child(2) button").click()
+    assert column(driver, "#changes", 1) == ["changed", "changed", "lost", "lost"]
+    assert driver.get_log("browser") == []
+
+
 def test_the_table_of_changes_is_sorted_over_all_its_rows(driver, flips):
     show(driver, flips)
     driver.find_element("css selector", "#changes th:nth-child(3) button").click()

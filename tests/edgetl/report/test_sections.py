@@ -152,8 +152,25 @@ def test_the_flips_are_the_gate_s():
     sources = sources_of(*two_receipts())
     judged = gate(*(one.receipt for one in sources.receipts))
     found = flips.context(facts_of(sources))
-    assert found.counts == {"lost": judged.lost, "gained": judged.gained, "changed": 0}
+    assert found.counts == {"onnx-int8": {"lost": judged.lost, "gained": judged.gained, "changed": 0}}
     assert {row[0] for row in found.table["rows"]} == {one.sha256[:16] for one in judged.flips}
+
+
+def test_changes_are_counted_for_each_receipt():
+    target = [0, 0, 0, 1]
+    receipts = [
+        measured_receipt(target, answers, classes=("a", "b", "c"), variant=name)
+        for name, answers in (("base", [0, 0, 1, 0]), ("one", [0, 1, 0, 0]), ("two", [1, 1, 2, 2]))
+    ]
+    facts = facts_of(sources_of(*receipts))
+    assert flips.context(facts).counts == {
+        "one": {"lost": 1, "gained": 1, "changed": 0},
+        "two": {"lost": 2, "gained": 0, "changed": 2},
+    }
+    text = page_of(facts.sources)
+    assert 'id="receipt"' in text
+    assert "Pictures that each receipt answers differently from base" in text
+    assert 'id="receipt"' not in page_of(sources_of(*receipts[:2]))
 
 
 def test_the_table_of_flips_says_each_word_once():
