@@ -11,7 +11,7 @@ from edgetl_runtime.errors import InputError
 from edgetl_runtime.receipt import Receipt
 
 _SPLITS_FILE = "dataset.csv"
-_SPLITS = ("train", "val", "test")
+_SPLITS = {"train": "for training", "val": "for validation", "test": "for testing"}
 _MOST_CLASSES = 50
 _MOST_ERRORS = 5
 
@@ -102,8 +102,10 @@ def _run_facts(facts: Facts) -> list[tuple[str, str]]:
     assert run is not None
     found = run.dataset.get("counts")
     counts = found if isinstance(found, dict) else {}
-    said = ", ".join(f"{count:,} {split}" for split, count in counts.items() if isinstance(count, int))
-    lines = [("Trained on", f"{said} pictures"), ("Data set", str(run.dataset.get("path", "not recorded")))]
+    named = [(counts.get(split), what) for split, what in _SPLITS.items()]
+    said = [f"{count:,} {what}" for count, what in named if isinstance(count, int)]
+    lines = [("Pictures", ", ".join(said))] if said else []
+    lines.append(("Data set", str(run.dataset.get("path", "not recorded"))))
     return [*lines, ("Task", run.task.replace("_", " "))]
 
 

@@ -85,9 +85,9 @@ def _headline(outcome: str, rows: tuple[Row, ...]) -> str:
     asked = dict.fromkeys(rule.name for row in rows for rule in row.rules)
     worst = dict.fromkeys(rule.name for row in rows for rule in row.rules if rule.outcome == outcome)
     if outcome == "FAIL":
-        return (
-            "Accuracy was lost." if list(worst) == ["accuracy"] else f"Beyond its limit: {', '.join(worst)}."
-        )
+        whose = "its limit" if len(worst) == 1 else "their limits"
+        beyond = f"Beyond {whose}: {', '.join(worst)}."
+        return "Accuracy was lost." if list(worst) == ["accuracy"] else beyond
     if outcome == "INCONCLUSIVE":
         return "These pictures cannot tell." if len(asked) == 1 else f"Undecided: {', '.join(worst)}."
     if outcome == "PASS":
@@ -120,7 +120,9 @@ def _row(comparison: Comparison, scale: Scale) -> Row:
 
 def _rule(rule: Rule) -> RuleRow:
     said = " ".join(filter(None, (rule.sentence, rule.reason, *rule.next_steps)))
-    return RuleRow(rule.name, rule.outcome, _minus(said[:1].upper() + said[1:]))
+    if said.startswith(("the ", "a ")):  # and not with the name of a class
+        said = said[:1].upper() + said[1:]
+    return RuleRow(rule.name, rule.outcome, _minus(said))
 
 
 def _numbers(verdict: Verdict) -> str:

@@ -32,6 +32,18 @@
     });
   }
 
+  const tell = (box) => {
+    const beyond = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("sideways", beyond > 1);
+    box.classList.toggle("more", beyond - box.scrollLeft > 1);
+  };
+  const watch = new ResizeObserver((entries) => entries.forEach((entry) => tell(entry.target.closest(".scroll"))));
+  for (const box of document.querySelectorAll(".scroll")) {
+    box.addEventListener("scroll", () => tell(box), { passive: true });
+    watch.observe(box);
+    watch.observe(box.firstElementChild);
+  }
+
   const data = document.getElementById("changes-data");
   if (!data) return;
   const PAGE = 100;

@@ -157,6 +157,36 @@ def test_the_page_never_scrolls_sideways(driver, whole, width):
     assert run(driver, "return document.documentElement.scrollWidth") <= width
 
 
+def test_a_table_that_goes_on_beyond_its_edge_says_so_until_its_end_is_reached(driver, whole):
+    state = "const b = document.querySelector('#variants .scroll'); return [...b.classList].sort()"
+    mask = "return getComputedStyle(document.querySelector('#variants .scroll')).maskImage !== 'none'"
+    cue = "return getComputedStyle(document.querySelector('#variants caption'), '::after').content"
+    show(driver, whole, 1200)
+    assert run(driver, state) == ["scroll"]
+    show(driver, whole, 390)
+    assert run(driver, state) == ["more", "scroll", "sideways"]
+    assert run(driver, mask)
+    assert "Scroll sideways" in run(driver, cue)
+    widths = "const c = document.querySelector('#variants caption'); return c.getBoundingClientRect().right"
+    assert run(driver, widths) <= 390
+    run(driver, "document.querySelector('#variants .scroll').scrollLeft = 9999")
+    time.sleep(0.2)
+    assert run(driver, state) == ["scroll", "sideways"]
+    assert not run(driver, mask)
+
+
+def test_words_of_an_answer_are_not_broken_on_a_phone(driver, tmp_path):
+    names = ("functional", "defective")
+    base = measured_receipt([0, 1, 0], [0, 1, 0], classes=names, variant="onnx-fp32")
+    other = measured_receipt([0, 1, 0], [1, 0, 1], classes=names)
+    show(driver, write(tmp_path / "words.html", page_of(sources_of(base, other))), 390)
+    lines = """
+      const range = document.createRange();
+      return [...document.querySelectorAll('#changes tbody td:nth-child(3)')].map(cell => {
+        range.selectNodeContents(cell); return range.getClientRects().length; })"""
+    assert run(driver, lines) == [1, 1, 1]
+
+
 def test_a_long_name_does_not_widen_the_page(driver, tmp_path):
     names = ("x" * 300, HOSTILE)
     base = measured_receipt([0, 1, 0], [0, 1, 0], classes=names, variant="onnx-fp32")

@@ -109,6 +109,14 @@ def test_pictures_drawings_and_fields_have_names(whole):
     assert outline.all("a")[0][1] == {"class": "skip", "href": "#content"}
 
 
+def test_the_axis_of_the_verdict_stands_with_its_drawing_before_the_sentences(whole):
+    section = whole.partition('id="verdict"')[2].partition("</section>")[0]
+    drawing, _, sentences = section.partition("</figure>")
+    assert drawing.index('class="strip tall"') < drawing.index('class="axis"') < drawing.index("<figcaption>")
+    assert "The drop of accuracy" in sentences
+    assert "axis" not in sentences
+
+
 def test_no_id_is_given_twice(whole):
     ids = [attrs["id"] for _, attrs in Outline(whole).tags if "id" in attrs]
     assert len(ids) == len(set(ids))

@@ -101,11 +101,22 @@ def test_every_rule_that_was_asked_is_shown_with_its_outcome():
         ((0, 0, 2000), Limits(size_ratio=1.5), "All within their limits: accuracy, size."),
         ((0, 0, 2000), Limits(size_ratio=0.5), "Beyond its limit: size."),
         ((2, 0, 200), Limits(size_ratio=1.5), "Undecided: accuracy."),
+        ((100, 0, 900), Limits(size_ratio=0.5), "Beyond their limits: accuracy, size."),
     ],
 )
 def test_the_headline_names_the_rules_that_decide(counts, limits, headline):
     question = Question(limits=limits)
     assert verdict.context(facts_of(pair(*counts), question=question)).headline == headline
+
+
+def test_the_name_of_a_class_keeps_its_letters():
+    target, worse = [0] * 40 + [1] * 40, [1] * 40 + [1] * 40
+    base = measured_receipt(target, target, classes=("ant", "bee"), variant="onnx-fp32")
+    other = measured_receipt(target, worse, classes=("ant", "bee"))
+    question = Question(limits=Limits(class_margin=0.05))
+    accuracy, per_class = verdict.context(facts_of(sources_of(base, other), question=question)).rows[0].rules
+    assert accuracy.said.startswith("The drop of accuracy")
+    assert per_class.said.startswith("ant +100.00 pp")
 
 
 def test_the_axis_of_accuracy_shows_no_margin_of_another_metric():
@@ -334,6 +345,7 @@ def test_a_damaged_history_is_refused(tmp_path):
 def test_the_data_card_counts_classes_by_split(tmp_path):
     found = data.context(facts_of(run_sources(tmp_path)))
     assert found.columns == ("train", "val", "test")
+    assert found.facts[0] == ("Pictures", "3 for training, 1 for validation, 2 for testing")
     assert [(row.name, row.counts, row.total) for row in found.classes] == [
         ("cat", (2, 1, 1), 4),
         ("dog", (1, 0, 1), 2),
