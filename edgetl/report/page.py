@@ -82,6 +82,7 @@ def _environment() -> Environment:
     pages.filters |= {
         "percent": lambda share: f"{100 * share:.1f} %",
         "interval": _interval,
+        "signed": lambda share: f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}"),
         "words": lambda name: "AUC" if name == "auc" else name.replace("_", " "),
         "sentence": lambda text: text[:1].upper() + text[1:],
         "thousands": lambda count: f"{count:,}",

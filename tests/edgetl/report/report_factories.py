@@ -29,6 +29,49 @@ from edgetl_runtime.receipt import Receipt
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 REGION = (slice(8, 12), slice(20, 24))  # row 2, column 5 of a grid of 8 over 32 pixels
+GAP = {"n": 195, "train": 0.91, "validation": 0.89, "low": -0.04, "high": 0.08}
+TUNED = {
+    "learning_rate": 5e-4,
+    "race": [[1.6e-4, [0.41]], [5e-4, [0.40, 0.38]], [1.6e-3, [None]]],
+    "bf16": False,
+    "share": 0.6,
+    "stopped": "no better for 4 epochs",
+    "gap": GAP,
+    "planned": [3, 5],
+}
+SEARCH = {
+    "attempts": [
+        {
+            "backbone": name,
+            "weights": "default",
+            "accuracy": accuracy,
+            "validation_loss": None if accuracy is None else 0.3,
+            "seconds": 60.0,
+            "reason": "0.850 of 0.9 so far",
+            "failed": "" if accuracy else "Its weights are not on this machine.",
+        }
+        for name, accuracy in (("efficientnet_lite0", 0.85), ("resnet18", None))
+    ],
+    "probes": [
+        {
+            "block": block,
+            "stages": stages,
+            "loss": loss,
+            "before": 0.5,
+            "gradient": gradient,
+            "batches": 12,
+            "seconds": 4.0,
+        }
+        for block, stages, loss, gradient in (
+            ("input", "first 2 stages", None, 0.4),
+            ("output", "last 2 stages", 0.42, 1.0),
+        )
+    ],
+    "advice": {
+        "backbone": "efficientnet_lite0",
+        "plan": {"approach": "staged", "reasons": ["Stages are tuned from the output.", "Transfer helps."]},
+    },
+}
 STEPS = [
     {
         "name": name,
@@ -39,6 +82,7 @@ STEPS = [
         "balanced_accuracy": 0.75,
         "kept": place < 2,
         "reason": f"reason {place}",
+        "tuned": TUNED if place else None,
         "epochs": [
             {
                 "number": number,
@@ -132,7 +176,7 @@ def write_facts(folder: Path, **changes: Any) -> Path:
         "dataset": {"path": "/pets", "fingerprint": "cd" * 32, "counts": {"train": 3, "val": 1, "test": 2}},
         "recipe": {"epochs": 3, "seed": 0},
         "steps": STEPS,
-        "search": {},
+        "search": SEARCH,
         "figures": {"accuracy": {"name": "accuracy", "value": 0.9, "low": 0.8, "high": 0.95, "n": 195}},
         "environment": {"versions": {"torch": "2.15.0"}},
         "interrupted": False,

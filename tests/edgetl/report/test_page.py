@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from report_factories import (
     HOSTILE,
+    SEARCH,
+    TUNED,
     measured_receipt,
     page_of,
     region_bundle,
@@ -139,9 +141,15 @@ def test_a_hostile_run_stays_text(tmp_path):
     step = {"name": HOSTILE, "parameters": 1, "seconds": 1, "validation_loss": 1, "accuracy": 1}
     step |= {"balanced_accuracy": 1, "kept": False, "reason": HOSTILE}
     step |= {"epochs": [{"validation_loss": 1, "balanced_accuracy": 1}]}
-    run = write_facts(
-        tmp_path / "run", name=HOSTILE, licence=HOSTILE, recipe={HOSTILE: HOSTILE}, steps=[step]
-    )
+    step |= {"tuned": TUNED | {"stopped": HOSTILE}}
+    plan = {"approach": HOSTILE, "reasons": [HOSTILE] * 2}
+    search = {
+        "attempts": [one | {"backbone": HOSTILE, "failed": HOSTILE} for one in SEARCH["attempts"]],
+        "probes": [one | {"block": HOSTILE, "stages": HOSTILE} for one in SEARCH["probes"]],
+        "advice": {"backbone": HOSTILE, "plan": plan},
+    }
+    changes = {"name": HOSTILE, "licence": HOSTILE, "recipe": {HOSTILE: HOSTILE, "unfreeze": HOSTILE}}
+    run = write_facts(tmp_path / "run", steps=[step], search=search, **changes)
     (run / "dataset.csv").write_text("path,label,split\na,<img src=x>,train\n", encoding="utf-8")
     outline = Outline(page_of(read_sources([run])))
     assert len(outline.all("script")) == 1
