@@ -156,7 +156,7 @@ def _tuning(tuned: Mapping[str, Any]) -> Tuning:
     gap = {name: float(tuned["gap"][name]) for name in ("train", "validation", "low", "high")}
     remarks = [str(tuned["stopped"])] if tuned["stopped"] else []
     remarks += ["multiplied in bfloat16"] if tuned["bf16"] else []
-    remarks += [f"taken {share:.0%} of the way from the weights before"] if share < 1 else []
+    remarks += [f"taken {100 * share:.0f} % of the way from the weights before"] if share < 1 else []
     return Tuning(
         rate=rate,
         race=tuple(_rate(float(one), losses, rate) for one, losses in tuned["race"]),

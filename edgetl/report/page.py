@@ -82,7 +82,7 @@ def _environment() -> Environment:
     pages.filters |= {
         "percent": lambda share: f"{100 * share:.1f} %",
         "interval": _interval,
-        "signed": lambda share: f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}"),
+        "signed": lambda share: f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}") if share else "0.0",
         "words": lambda name: "AUC" if name == "auc" else name.replace("_", " "),
         "sentence": lambda text: text[:1].upper() + text[1:],
         "thousands": lambda count: f"{count:,}",

@@ -365,7 +365,7 @@ def test_how_a_step_was_tuned_is_told(tmp_path):
     ]
     assert tuning.gap.value == pytest.approx(0.02)
     assert (tuning.gap.low, tuning.gap.high) == (-0.04, 0.08)
-    assert tuning.remarks == ("no better for 4 epochs", "taken 60% of the way from the weights before")
+    assert tuning.remarks == ("no better for 4 epochs", "taken 60 % of the way from the weights before")
 
 
 def test_how_the_settings_were_found_is_told(tmp_path):
