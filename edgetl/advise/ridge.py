@@ -71,13 +71,15 @@ class Ridge:
 def decide(values: Floats, targets: Floats, *, several: bool) -> NDArray[np.bool_]:
     """Tell for each picture, (n,), whether its left-out values give the right answer.
 
-    One label: the class whose value is highest above the class's share, so that rare classes count. Several:
-    all labels right at one half.
+    One label: the class whose value is highest above the class's share, so that rare classes count; the share
+    is that of the other pictures, as the values are, or the picture's own label would speak against itself.
+    Several: all labels right at one half.
     """
     if several:
         right: NDArray[np.bool_] = ((values >= 0.5) == (targets > 0.5)).all(axis=1)
         return right
-    chosen: NDArray[np.bool_] = (values - targets.mean(axis=0)).argmax(axis=1) == targets.argmax(axis=1)
+    shares = (targets.sum(axis=0) - targets) / max(len(targets) - 1, 1)
+    chosen: NDArray[np.bool_] = (values - shares).argmax(axis=1) == targets.argmax(axis=1)
     return chosen
 
 

@@ -63,6 +63,17 @@ def test_ridge_takes_the_penalty_with_the_least_error() -> None:
     assert np.square(found.best_values(targets) - targets).sum() == min(errors)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_features_that_say_nothing_are_right_as_often_as_chance(classes: int) -> None:
+    found = []
+    for seed in range(20):
+        features, targets = blobs(60, 30, classes, 0.0, seed)
+        values = Ridge(features).best_values(targets)
+        found.append(ridge.decide(values, targets, several=False).mean())
+    error = np.sqrt((classes - 1) / classes**2 / (60 * 20))
+    assert abs(np.mean(found) - 1 / classes) < 4 * error
+
+
 def test_neighbours_vote_as_scikit_learn_does() -> None:
     features, targets = blobs(200, 6, 4, 0.8)
     labels = targets.argmax(axis=1)
