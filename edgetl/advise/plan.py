@@ -88,7 +88,7 @@ def settings(approach: Approach, stages: int) -> dict[str, Any]:
         "staged": {},
         "full": {"unfreeze": (stages,)},
         "input": {"unfreeze": "input"},
-        "scratch": {"weights": "none", "unfreeze": (stages,)},
+        "scratch": {"weights": "none", "unfreeze": "output"},  # A tuple would keep some of them frozen.
     }
     return by_approach[approach]
 

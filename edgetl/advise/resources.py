@@ -69,14 +69,16 @@ def predict_minutes(
 ) -> dict[str, float]:
     """Predict the minutes of each approach from speeds and the numbers of pictures.
 
-    epochs: of each step; None takes what a training derives.
+    epochs: of each step; None takes what a training derives, which is more from scratch.
 
-    Training everything costs the same from either end: what is frozen behind trained stages is gone through
-    both ways all the same. `first step` is the least that staged tuning takes: its first step, shortened.
+    A step costs the same whether it trains the first stages or all: what is frozen behind trained ones is
+    gone through both ways all the same, and tuning from the input takes both steps. `first step` is the least
+    that staged tuning takes: its first step, shortened.
     """
     head = (train * views + val) * speeds.extract + train * views * _SOLVE_S_PER_ROW
     pictures = train * (epochs or derive_epochs(train))
-    full = pictures * max(speeds.train.values(), default=0.0)
+    everything = max(speeds.train.values(), default=0.0)
+    full, scratch = (train * (epochs or derive_epochs(train, one)) * everything for one in (False, True))
     staged = pictures * sum(speeds.train.values())
     shortest = min(epochs or _FEWEST_EPOCHS, derive_epochs(train))
     first = train * shortest * min(speeds.train.values(), default=0.0)
@@ -85,8 +87,8 @@ def predict_minutes(
         "head": head,
         "staged": head + staged,
         "full": head + full,
-        "input": head + full,
-        "scratch": full,
+        "input": head + 2 * full,
+        "scratch": head + scratch,
     }
     return {name: value / 60 for name, value in seconds.items()}
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from edgetl_factories import tiny_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetl.advise.plan import Facts, judge_transfer, make_plan, settings
+from edgetl.advise.plan import Approach, Facts, judge_transfer, make_plan, settings
 from edgetl.advise.probe import Gain
-from edgetl.recipe import Recipe
 
 APPROACHES = ("head", "staged", "full", "input", "scratch")
 MINUTES = dict(zip((*APPROACHES, "first step"), (1.0, 16.0, 4.0, 4.0, 3.0, 2.0), strict=True))
@@ -106,6 +106,17 @@ def test_small_pictures_get_a_smaller_input() -> None:
     assert "--size" not in " ".join(make_plan(replace(PLAIN, side=96)).reasons)
 
 
-@pytest.mark.parametrize("approach", ["head", "staged", "full", "scratch"])
-def test_settings_are_those_of_a_recipe(approach: str) -> None:
-    assert Recipe(**settings(approach, 9)).unfreeze in ((), None, "output", (9,))
+@pytest.mark.parametrize(
+    ("approach", "steps"),
+    [
+        ("head", []),
+        ("staged", ["last stage", "last 3 stages", "all stages"]),
+        ("full", ["all stages"]),
+        ("input", ["first stage", "all stages"]),
+        ("scratch", ["from scratch"]),
+    ],
+)
+def test_the_settings_train_what_the_approach_says(approach: Approach, steps: list[str]) -> None:
+    job = tiny_job(**settings(approach, 4))
+    assert [job.step_name(span) for span in job.spans()] == steps
+    assert job.from_scratch is (approach == "scratch")

@@ -1,0 +1,25 @@
+"""Predicted minutes: each approach for the epochs that its training would take."""
+
+import pytest
+
+from edgetl.advise.resources import Speeds, predict_minutes
+from edgetl.schedule import derive_epochs
+
+SPEEDS = Speeds(extract=0.0, train={1: 0.1, 4: 0.5})
+HEAD = 1_000 * 2 * 2e-3 / 60  # Solving it, where extraction is free.
+
+
+def test_training_from_scratch_is_predicted_with_its_own_epochs() -> None:
+    found = predict_minutes(SPEEDS, 1_000, 100)
+    epochs, scratch = derive_epochs(1_000), derive_epochs(1_000, from_scratch=True)
+    assert (epochs, scratch) == (8, 60)
+    assert found["full"] == pytest.approx(HEAD + 8 * 1_000 * 0.5 / 60)
+    assert found["input"] == pytest.approx(HEAD + 2 * 8 * 1_000 * 0.5 / 60)  # The first stages, then all.
+    assert found["scratch"] == pytest.approx(HEAD + 60 * 1_000 * 0.5 / 60)
+    assert found["staged"] == pytest.approx(HEAD + 8 * 1_000 * (0.1 + 0.5) / 60)
+    assert found["first step"] == pytest.approx(HEAD + 3 * 1_000 * 0.1 / 60)
+
+
+def test_a_trial_takes_the_epochs_that_it_is_given() -> None:
+    found = predict_minutes(SPEEDS, 1_000, 100, epochs=2)
+    assert found["scratch"] == found["full"] == pytest.approx(HEAD + 2 * 1_000 * 0.5 / 60)
