@@ -16,8 +16,8 @@ from edgetl.recipe import Recipe
 class Attempt:
     """One backbone with one kind of weights, tried as a whole.
 
-    accuracy, validation_loss: of its best, on the choosing half, 0–1 and in nats; None where it failed.
-    reason: why it was tried. failed: why it could not be, or the empty text.
+    accuracy, validation_loss: of its best, on the choosing half, 0–1 and in nats; None where there is none.
+    reason: why it was tried. failed: why it could not be, or not to its end, or the empty text.
     """
 
     backbone: str

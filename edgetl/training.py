@@ -124,24 +124,25 @@ class Pursuit:
             self.watcher.note(told)
 
     def _try(self, recipe: Recipe, reason: str, deadline: float) -> None:
-        begun, known = time.monotonic(), self.best
+        begun, known, failed = time.monotonic(), self.best, ""
+        outcome: Outcome | None = None
         try:
             job = prepare(self._dataset, recipe, self.watcher, deadline)
+            outcome = begin(job, self._folder / f"attempt-{len(self._tried) + 1}")
+            self.best = _better(known, outcome)  # From here on, Ctrl-C keeps a result.
+            go_on(outcome)
         except InputError as error:
             if known is None:
                 raise
-            # Only what follows may be lacking, such as weights that are not on this machine.
-            self.watcher.note(f"{recipe.backbone} cannot be tried: {error}")
-            self._tried.append(Attempt(recipe.backbone, recipe.weights, None, None, 0.0, reason, str(error)))
-            return
-        outcome = begin(job, self._folder / f"attempt-{len(self._tried) + 1}")
-        self.best = _better(known, outcome)  # From here on, Ctrl-C keeps a result.
-        go_on(outcome)
-        self.best = _better(known, outcome)
-        score, seconds = outcome.best.score, time.monotonic() - begun
-        self._tried.append(
-            Attempt(recipe.backbone, recipe.weights, score.accuracy, score.loss, seconds, reason)
-        )
+            # What is known already is not lost for what follows, such as weights that are not here.
+            failed = str(error)
+            how = "cannot be tried" if outcome is None else "was not tried to its end"
+            self.watcher.note(f"{recipe.backbone} {how}: {error}")
+        finally:  # Ctrl-C as well meets an outcome that has grown since its head.
+            if outcome is not None:
+                self.best = _better(known, outcome)
+            if outcome is not None or failed:
+                self._tried.append(_attempt(recipe, outcome, time.monotonic() - begun, (reason, failed)))
 
     def facts(self) -> dict[str, Any]:
         """Give the attempts and probes as JSON can hold them."""
@@ -158,6 +159,12 @@ def refuse_place(out: Path) -> None:
 def _goes_on(out: Path) -> bool:
     """Tell whether a run is there that Ctrl-C interrupted and whose checkpoints are still here."""
     return (out / FACTS).is_file() and checkpoint_folder(out).is_dir() and read_run(out).interrupted
+
+
+def _attempt(recipe: Recipe, outcome: Outcome | None, seconds: float, told: tuple[str, str]) -> Attempt:
+    score, (reason, failed) = outcome.best.score if outcome else None, told
+    accuracy, loss = (score.accuracy, score.loss) if score else (None, None)
+    return Attempt(recipe.backbone, recipe.weights, accuracy, loss, seconds, reason, failed)
 
 
 def _better(known: Outcome | None, outcome: Outcome) -> Outcome:

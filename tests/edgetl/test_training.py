@@ -14,6 +14,7 @@ from edgetl_factories import Diary, colour_csv, colour_folder
 
 import edgetl
 from edgetl import schedule, steps
+from edgetl.attempt import Outcome
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.events import Epoch, Step
@@ -480,8 +481,7 @@ def test_a_target_that_is_missed_goes_on_with_other_backbones(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No model is ever sure enough here, and one backbone is not to be had."""
-    monkeypatch.setattr("edgetl.attempt.reached", lambda accuracy, target: False)
-    monkeypatch.setattr("edgetl.pursuit.reached", lambda accuracy, target: False)
+    never_reached(monkeypatch)
     diary = Diary()
     recipe = replace(RECIPE, unfreeze=(), target_accuracy=1.0, candidates=("nowhere", "efficientnet_lite0"))
     run = train(dataset, recipe, tmp_path / "run", diary)
@@ -495,6 +495,83 @@ def test_a_target_that_is_missed_goes_on_with_other_backbones(
     assert (run.backbone, run.steps[-1]["accuracy"]) == (best["backbone"], best["accuracy"])
     assert diary.notes[-1].startswith("Target not reached: accuracy ")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def never_reached(patch: pytest.MonkeyPatch) -> None:
+    """No model is ever sure enough."""
+    patch.setattr("edgetl.attempt.reached", lambda accuracy, target: False)
+    patch.setattr("edgetl.pursuit.reached", lambda accuracy, target: False)
+
+
+@pytest.fixture(scope="module")
+def resnet(dataset: Dataset, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run of five stages, two fewer than those of the recipe's backbone."""
+    out = tmp_path_factory.mktemp("resnet") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETL_CACHE", str(shared_cache))
+        patch.setattr("edgetl.attempt.fast_precision", lambda: "f32")
+        train(dataset, replace(RECIPE, backbone="timm/test_resnet", unfreeze=()), out)
+    return out
+
+
+def test_a_later_attempt_that_fails_loses_nothing(
+    resnet: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next backbone has fewer stages than the steps ask for, which is known only once it is there."""
+    never_reached(monkeypatch)
+    diary = Diary()
+    recipe = replace(RECIPE, unfreeze=(7,), epochs=1, target_accuracy=1.0, candidates=(str(resnet),))
+    run = train(dataset, recipe, tmp_path / "run", diary)
+    assert run.backbone == RECIPE.backbone
+    failed = run.search["attempts"][1]
+    assert (failed["backbone"], failed["accuracy"]) == (str(resnet), None)
+    assert failed["failed"] == "'timm/test_resnet' has 5 stages, --unfreeze asks for 7."
+    assert f"{resnet} cannot be tried: {failed['failed']}" in diary.notes
+    assert read_module(tmp_path / "run")
+
+
+def test_a_later_attempt_that_fails_after_its_head_counts_by_what_it_had(
+    resnet: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_reached(monkeypatch)
+    taken, diary = iter([False, True]), Diary()
+
+    def full_at_second(outcome: Outcome) -> None:
+        if next(taken):
+            raise InputError("No space left.")
+
+    monkeypatch.setattr("edgetl.training.go_on", full_at_second)
+    recipe = replace(RECIPE, unfreeze=(), target_accuracy=1.0, candidates=(str(resnet),))
+    run = train(dataset, recipe, tmp_path / "run", diary)
+    first, second = run.search["attempts"]
+    assert (first["failed"], second["failed"]) == ("", "No space left.")
+    better = min(first, second, key=lambda one: one["validation_loss"])
+    assert run.steps[-1]["validation_loss"] == better["validation_loss"]
+    assert f"{resnet} was not tried to its end: No space left." in diary.notes
+
+
+class InterruptingTheSecond(Diary):
+    """Raises after the first epoch of the second backbone."""
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        super().epoch(step, epoch, of)
+        if self.phases.count("backbone") == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_later_attempt_keeps_the_better_one_as_it_has_become(
+    resnet: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second backbone's head is worse than what the first has, and a step makes it better."""
+    never_reached(monkeypatch)
+    verdicts = iter([False, True])
+    monkeypatch.setattr(
+        "edgetl.training.compare", lambda known, found: Comparison(next(verdicts), 0.0, 0.0, "for the test")
+    )
+    recipe = replace(RECIPE, unfreeze=(2,), target_accuracy=1.0, candidates=(str(resnet),))
+    run = train(dataset, recipe, tmp_path / "run", InterruptingTheSecond())
+    assert (run.interrupted, run.backbone) == (True, "timm/test_resnet")
+    assert [one["backbone"] for one in run.search["attempts"]] == [RECIPE.backbone, str(resnet)]
 
 
 @pytest.mark.usefixtures("generous")
