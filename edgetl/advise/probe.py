@@ -57,10 +57,15 @@ class Gain:
 
 
 def probe(dataset: Dataset, settings: Mapping[str, Any], seconds: float) -> Probed:
-    """Train with these settings of a recipe for at most about so many seconds, and judge."""
+    """Train with these settings of a recipe for at most about so many seconds, and judge.
+
+    Ctrl-C is raised again: a training would keep its best and return, and whoever probes would go on.
+    """
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgetl-probe-") as name:
         run = train(dataset, Recipe(**{**settings, "time_budget_s": max(seconds, 1.0)}), Path(name, "run"))
+        if run.interrupted:
+            raise KeyboardInterrupt
         losses, right = _judged(Path(name, "run", PREDICTIONS), run.task)
     kept = tuple(str(step["name"]) for step in run.steps if step["kept"])
     return Probed(losses, float(np.mean(right)), time.monotonic() - begun, kept)
