@@ -6,7 +6,9 @@ where there is no test.
 """
 
 import csv
+import hashlib
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,6 +112,12 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over all pictures and their labels."""
         return self.index.fingerprint
+
+    @property
+    def split_fingerprint(self) -> str:
+        """SHA-256 over the pictures of each split in their order, and their labels: what a training sees."""
+        rows = [(split, one.sha256, one.labels) for split in _SPLITS for one in self[split]]
+        return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:

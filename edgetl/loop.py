@@ -50,7 +50,7 @@ def finetune(
     best = working_copy(tail)
     done = _restore(slot.load(key), tuner, best)
     batches = batches_per_epoch(len(data.targets), tuning.batch_size)
-    stopped = out_of_patience(done, tuning.patience)
+    stopped = _ended_early(done, tuning.patience, epochs)
     while not stopped and len(done) < epochs:
         number, begun, losses = len(done) + 1, time.monotonic(), []
         generator = np.random.default_rng([tuning.seed, len(tail), number])
@@ -73,7 +73,7 @@ def finetune(
         done.append(_epoch(number, time.monotonic() - begun, float(np.mean(losses)), found))
         slot.save(_checkpoint(key, tuner, best, done))
         on_epoch(done[-1])
-        stopped = out_of_patience(done, tuning.patience) if len(done) < epochs else ""
+        stopped = _ended_early(done, tuning.patience, epochs)
     return Result(best, choosing_score(best, data), tuple(done), stopped)
 
 
@@ -89,6 +89,11 @@ def out_of_patience(done: Sequence[Epoch], patience: int) -> str:
         return ""
     since = len(losses) - 1 - losses.index(min(losses))
     return f"no better since epoch {len(losses) - since}" if since >= patience else ""
+
+
+def _ended_early(done: Sequence[Epoch], patience: int, epochs: int) -> str:
+    """Say why a step ends here, or nothing; after its last epoch there is nothing left to end."""
+    return out_of_patience(done, patience) if len(done) < epochs else ""
 
 
 def _not_finite(loss: float, place: tuple[int, int, int], tuning: Tuning) -> str:

@@ -37,7 +37,7 @@ _MOST_CACHE_BYTES = 16 << 30
 _RACE_SHARE = 1.15
 _PLAN = "plan.json"
 # What may change without making another training of it.
-_WITHOUT_EFFECT = ("time_budget_s", "target_accuracy", "candidates")
+_WITHOUT_EFFECT = ("time_budget_s", "target_accuracy", "candidates", "max_latency_ms", "max_size_mb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ def derive_epochs(pictures: int, from_scratch: bool = False) -> int:
 
 
 def job_hash(job: Job, **more: object) -> str:
-    """Hash the data, what matters of the recipe, and more."""
+    """Hash the pictures and who sees which, what matters of the recipe, and more."""
     recipe = {name: value for name, value in job.recipe.to_json().items() if name not in _WITHOUT_EFFECT}
-    facts = {"recipe": recipe, "dataset": job.dataset.fingerprint, **more}
+    facts = {"recipe": recipe, "dataset": job.dataset.split_fingerprint, **more}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -122,6 +122,25 @@ def test_five_flaws_are_told_and_the_rest_counted() -> None:
     assert len(dataset.flaws()["contradiction"]) == 7
 
 
+def test_other_splits_are_other_pictures_to_learn_from() -> None:
+    """A checkpoint of the one must not be taken for the other."""
+    given = (*pictures(0, 6, "a", split="train"), *pictures(6, 6, "b", split="train"))
+    judging = pictures(20, 4, "a", split="val"), pictures(30, 4, "a", split="test")
+    one = split_dataset(index_of(*given, *judging[0], *judging[1]))
+    other = split_dataset(
+        index_of(
+            *given,
+            *(replace(p, split="test") for p in judging[0]),
+            *(replace(p, split="val") for p in judging[1]),
+        )
+    )
+    assert one.fingerprint == other.fingerprint
+    assert one.split_fingerprint != other.split_fingerprint
+    assert replace(one, train=one.train[::-1]).split_fingerprint != one.split_fingerprint
+    moved = replace(one, train=tuple(replace(p, path=Path("elsewhere.png")) for p in one.train))
+    assert moved.split_fingerprint == one.split_fingerprint
+
+
 def test_without_val_a_share_of_train_becomes_val() -> None:
     given = [
         *pictures(0, 100, "a", split="train"),

@@ -136,6 +136,17 @@ def test_a_step_ends_when_its_patience_does(tmp_path: Path) -> None:
     assert endless.stopped == ""
 
 
+def test_patience_that_ends_with_the_last_epoch_stopped_nothing_before_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    data, tuning = misleading(), replace(TUNING, patience=2)
+    ended = len(take(tmp_path / "a", 12, data=data, tuning=tuning).epochs)
+    whole = take(tmp_path / "b", ended, data=data, tuning=tuning)
+    again = take(tmp_path / "b", ended, data=data, tuning=tuning)
+    assert len(whole.epochs) == len(again.epochs) == ended
+    assert (whole.stopped, again.stopped) == ("", "")
+
+
 def test_patience_counts_from_the_best_epoch() -> None:
     done = [Epoch(n, 0.0, 0.0, loss, 0.0, 0.0) for n, loss in enumerate([0.5, 0.3, 0.4, 0.35], 1)]
     assert out_of_patience(done, 2) == "no better since epoch 2"

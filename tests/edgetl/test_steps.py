@@ -119,6 +119,13 @@ def test_a_kept_plan_holds_whatever_the_clock_says_after_an_interruption(
         assert make_plan(tiny_job(unfreeze=(1, 2), **other), tmp_path).cuts(job) == []
 
 
+def test_a_plan_of_other_splits_is_made_anew(tmp_path: Path) -> None:
+    job = tiny_job(unfreeze=(1, 2))
+    keep_plan(make_plan(job, tmp_path), tmp_path)
+    swapped = replace(job, dataset=replace(job.dataset, val=job.dataset.test, test=job.dataset.val))
+    assert make_plan(swapped, tmp_path).key != make_plan(job, tmp_path).key
+
+
 @pytest.mark.usefixtures("slow")
 def test_a_kept_plan_tells_again_what_it_leaves_out(tmp_path: Path) -> None:
     first, second = Diary(), Diary()
