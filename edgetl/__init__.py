@@ -11,10 +11,11 @@ from edgetl_runtime import __version__
 if TYPE_CHECKING:
     from edgetl.backbones import Backbone, create_backbone, list_backbones
     from edgetl.dataset import Dataset, load_dataset
+    from edgetl.finetuning import finetune
     from edgetl.pipeline import export_run
     from edgetl.recipe import Recipe
     from edgetl.run import Run, read_run
-    from edgetl.training import finetune, train
+    from edgetl.training import train
 
 __all__ = [
     "Backbone",
@@ -35,10 +36,11 @@ __all__ = [
 _MODULES = {
     "backbones": ("Backbone", "create_backbone", "list_backbones"),
     "dataset": ("Dataset", "load_dataset"),
+    "finetuning": ("finetune",),
     "pipeline": ("export_run",),
     "recipe": ("Recipe",),
     "run": ("Run", "read_run"),
-    "training": ("finetune", "train"),
+    "training": ("train",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

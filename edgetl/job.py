@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float 
         deadline: on the clock of `time.monotonic`; None starts the recipe's time budget now.
 
     Raises:
-        InputError: the backbone cannot be had, or validation is a single picture.
+        InputError: the backbone cannot be had or costs too much, or validation is a single picture.
     """
     choose, verify = halves(dataset.val)
     if not verify:
@@ -91,13 +91,12 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float 
     torch.manual_seed(recipe.seed)
     watcher.phase("backbone")
     deadline = time.monotonic() + recipe.time_budget_s if deadline is None else deadline
-    backbone = _backbone(recipe)
-    native = backbone.native
-    size, crop = recipe.size or native.size, recipe.crop or native.crop
+    backbone = _backbone(recipe).with_input(recipe.size, recipe.crop)
+    _refuse_cost(backbone, len(dataset.classes), recipe)
     targets, classes = dataset.targets(dataset.train), len(dataset.classes)
     return Job(
-        backbone=replace(backbone, native=replace(native, size=size, crop=crop)),
-        preprocess=Preprocess(size, crop, native.filter),
+        backbone=backbone,
+        preprocess=backbone.native.preprocess(),
         dataset=dataset,
         recipe=with_regularizers(recipe, len(dataset.train), classes),
         choose=choose,
@@ -117,6 +116,20 @@ def flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(were_flushed)
+
+
+def _refuse_cost(backbone: Backbone, classes: int, recipe: Recipe) -> None:
+    """Hold a backbone against the recipe's limits; it is measured only where there are any."""
+    if recipe.max_latency_ms is None and recipe.max_size_mb is None:
+        return
+    from edgetl.cost import Limits, find_cost  # Loads what exports.
+
+    limits = Limits(recipe.max_latency_ms, recipe.max_size_mb)
+    if reason := limits.why_not(find_cost(backbone, classes)):
+        raise InputError(
+            f"The backbone {backbone.name!r} is beyond a limit here: {reason}. Name a smaller --backbone, or "
+            "auto, or raise --max-latency-ms or --max-size-mb."
+        )
 
 
 def _backbone(recipe: Recipe) -> Backbone:

@@ -25,7 +25,8 @@ class Recipe:
     """Say how to train; every field has a default that holds without tuning.
 
     backbone, weights: see `create_backbone`; weights is "default", "none" or the path of a file. A network
-        with weights "none" is trained from scratch, unless `unfreeze` is a list.
+        with weights "none" is trained from scratch, unless `unfreeze` is a list. `edgetl.finetune` takes the
+        backbone "auto" as well: it measures which one suits and how to train it, as `edgetl advise` does.
     size, crop: of the preprocessing; None takes the backbone's own.
     views: which mirrored copies of a training picture may be seen: none, left-right, or both directions.
     augment: "trivial" adds copies changed by TrivialAugment; "auto" is "none".
@@ -44,7 +45,10 @@ class Recipe:
     precision: of training: f32, bf16, or "auto": bf16 where it is tried, faster and agrees.
     target_accuracy: 0–1, on the choosing half of validation. Steps stop when it is reached; when it is not,
         other backbones and training from scratch are tried.
-    candidates: those other backbones, in order; None takes the installed EfficientNet-Lites.
+    candidates: those other backbones, in order, and those that "auto" chooses from; None takes the installed
+        EfficientNet-Lites.
+    max_latency_ms, max_size_mb: what a backbone may cost on this machine, see `edgetl.cost`; one that costs
+        more is refused.
     time_budget_s: seconds for the whole training; steps that would not fit are left out and named.
     """
 
@@ -71,6 +75,8 @@ class Recipe:
     class_weights: ClassWeights = "auto"
     target_accuracy: float | None = None
     candidates: tuple[str, ...] | None = None
+    max_latency_ms: float | None = None
+    max_size_mb: float | None = None
     time_budget_s: float = 600.0
     seed: int = 0
 
@@ -141,11 +147,13 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "ema": (0, 0.99999),
     "patience": (0, 1000),
     "target_accuracy": (0, 1),
+    "max_latency_ms": (1e-3, 1e6),
+    "max_size_mb": (1e-3, 1e6),
     "time_budget_s": (1, 1e7),
     "seed": (0, 2**31 - 1),
 }
 _WHOLE = ("size", "epochs", "batch_size", "patience", "seed")
-_DERIVED = ("size", "crop", "epochs", "target_accuracy")
+_DERIVED = ("size", "crop", "epochs", "target_accuracy", "max_latency_ms", "max_size_mb")
 _AUTO = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "l2_sp")
 
 

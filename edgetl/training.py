@@ -12,12 +12,12 @@ from typing import Any
 
 from edgetl.attempt import Outcome, begin, go_on
 from edgetl.checkpoint import checkpoint_folder, forget
-from edgetl.dataset import Dataset, check_names, load_dataset
+from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
 from edgetl.job import flushed_denormals, prepare
 from edgetl.outcome import describe, write_outcome
 from edgetl.pursuit import Attempt, ending, next_recipe
-from edgetl.recipe import Recipe, check_keys
+from edgetl.recipe import Recipe
 from edgetl.run import FACTS, Run, read_run
 from edgetl.scoring import compare
 from edgetl_runtime import atomic
@@ -71,34 +71,6 @@ def train(
     if not interrupted:
         forget(out)
     return run
-
-
-def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = None, **recipe: Any) -> Run:
-    """Fine-tune a backbone on a folder or a CSV file of pictures and leave a run.
-
-    Does what `edgetl train DATA --out OUT` does, with the same words: every keyword is a field of `Recipe`.
-
-    >>> run = edgetl.finetune("photos", "run", unfreeze="auto", time_budget_s=300)  # doctest: +SKIP
-
-    Args:
-        data: a folder of class folders, with or without train, val and test above them, or a CSV file with
-            the columns path, label and, if given, split.
-        out: the run's folder, to be made.
-        watcher: hears of phases, epochs and steps.
-        recipe: settings; what is not named keeps its default.
-
-    Returns:
-        The facts of the run: classes, figures with their intervals, and every step that was tried.
-
-    Raises:
-        InputError: a setting is unknown or out of range, the pictures cannot be used, or `train` refuses.
-    """
-    settings = Recipe(**check_keys(recipe, "edgetl.finetune"))
-    refuse_place(Path(out))
-    watcher = watcher or Watcher()
-    watcher.phase("pictures")
-    dataset = load_dataset(data, progress=watcher.progress)
-    return train(dataset, settings, Path(out), watcher, source=Path(data))
 
 
 class Pursuit:

@@ -3,9 +3,11 @@
 Reads top to bottom as it happens. Each measurement is in the file that it is named after.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from edgetl.dataset import Dataset
 from edgetl.events import Watcher
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
+from edgetl.run import FACTS
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture
 
@@ -59,10 +62,11 @@ class Advice:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as JSON, with the properties that the plan was made by."""
+        """Give everything as JSON has it, with the properties that the plan was made by."""
         facts = asdict(self)
         facts["similarity"] |= {"shallow": self.similarity.shallow, "deep": self.similarity.deep}
-        return facts
+        plain: dict[str, Any] = _plain(facts)
+        return plain
 
 
 def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = None) -> Advice:
@@ -86,7 +90,7 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     suspicions = _suspicions(dataset, backbone, train, features[name], has_signal, watcher)
     watcher.phase("speed of this machine")
     speeds = measure_speeds(backbone, train)
-    machine = resources(speeds, len(dataset.train), len(dataset.val), request.time_budget_s)
+    machine = _without_scratch(resources(speeds, len(dataset.train), len(dataset.val), request), name)
     facts = _facts(found, backbone, near, machine)
     gains, unprobed = try_approaches(dataset, name, facts, speeds, request, watcher.phase)
     order = raced.order if raced else ()
@@ -112,7 +116,8 @@ def _rank(
     opened, features, judged, refused = {}, {}, [], []
     for name in candidate_names(request.backbones):
         watcher.phase(f"{name}, features of {len(train):,} pictures")
-        backbone = open_candidate(name)
+        recipe = request.recipe()
+        backbone = open_candidate(name).with_input(recipe.size, recipe.crop)
         candidate = admit(name, backbone, len(dataset.classes), request.limits)
         if candidate.left_out:
             refused.append(candidate)
@@ -144,7 +149,7 @@ def _race(dataset: Dataset, judged: Sequence[Candidate], request: Request, watch
 
     def trial(name: str, epochs: int, seconds: float) -> Probed:
         watcher.phase(f"race: {name}, {epochs} epochs a step")
-        return probe(few, {"backbone": name, "epochs": epochs, "seed": request.seed}, seconds)
+        return probe(few, request.recipe(backbone=name, epochs=epochs), seconds)
 
     found = race(names[:3], trial, _RACE_SHARE * request.time_budget_s)
     return replace(found, order=(*found.order, *names[3:]))
@@ -174,6 +179,15 @@ def _suspicions(
     return suspect((*train, *others), values, features, dataset.classes, has_signal=has_signal)
 
 
+def _without_scratch(machine: Resources, name: str) -> Resources:
+    """Leave out of the minutes what a run as backbone cannot do: it has no random weights."""
+    if not Path(name, FACTS).is_file():
+        return machine
+    return replace(
+        machine, minutes={one: value for one, value in machine.minutes.items() if one != "scratch"}
+    )
+
+
 def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resources) -> Facts:
     return Facts(
         train=data.splits["train"],
@@ -190,6 +204,17 @@ def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resou
         minutes=machine.minutes,
         budget=machine.budget_minutes,
     )
+
+
+def _plain(value: Any) -> Any:  # What `asdict` gives, of any depth.
+    """Turn paths into texts and what is no number into null: a run that says what it was advised is JSON."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _place(candidate: Candidate, order: Sequence[str]) -> tuple[bool, float]:

@@ -11,36 +11,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from edgetl.advise.latency import Cost, known_cost, measure_cost
 from edgetl.advise.logme import logme
 from edgetl.advise.ridge import Ridge
 from edgetl.advise.sample import Features
 from edgetl.advise.similarity import right_by_neighbours, right_by_ridge
 from edgetl.backbones import Backbone, create_backbone, list_backbones
+from edgetl.cost import Cost, Limits, find_cost, known_cost
 from edgetl.run import FACTS, read_backbone
 from edgetl_runtime.errors import InputError
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a backbone may cost on this machine; None is no limit."""
-
-    latency_ms: float | None = None
-    size_mb: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, flag in (("latency_ms", "--max-latency-ms"), ("size_mb", "--max-size-mb")):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{flag} must be a number above 0, got {value!r}.")
-
-    def why_not(self, cost: Cost) -> str:
-        """Return which limit a cost exceeds, or the empty text."""
-        if self.latency_ms is not None and cost.p50_ms > self.latency_ms:
-            return f"{cost.p50_ms:.1f} ms, more than {self.latency_ms:g}"
-        if self.size_mb is not None and cost.size_bytes > 1e6 * self.size_mb:
-            return f"{cost.size_bytes / 1e6:.1f} MB, more than {self.size_mb:g}"
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +59,8 @@ def open_candidate(name: str) -> Backbone:
 
 def admit(name: str, backbone: Backbone, classes: int, limits: Limits) -> Candidate:
     """Hold a backbone against the limits; it is measured only where there are any."""
-    cost = known_cost(backbone, classes)
-    if cost is None and limits != Limits():
-        cost = measure_cost(backbone, classes)
+    limited = limits != Limits()
+    cost = find_cost(backbone, classes) if limited else known_cost(backbone, classes)
     return Candidate(name, backbone.top1, cost, left_out=limits.why_not(cost) if cost else "")
 
 

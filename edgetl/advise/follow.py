@@ -13,6 +13,7 @@ from typing import Any
 
 from edgetl.advise.advisor import give_advice
 from edgetl.advise.request import Request
+from edgetl.cost import Limits
 from edgetl.dataset import Dataset
 from edgetl.events import Watcher
 from edgetl.recipe import Recipe, check_keys
@@ -20,6 +21,17 @@ from edgetl_runtime.atomic import write_text
 
 AUTO = "auto"
 _FILE = "advice.json"
+# What advice is asked for, rather than what it is given.
+_ASKED = (
+    "backbone",
+    "weights",
+    "candidates",
+    "max_latency_ms",
+    "max_size_mb",
+    "target_accuracy",
+    "time_budget_s",
+    "seed",
+)
 
 
 def advised(
@@ -36,24 +48,43 @@ def advised(
     key = _key(dataset, recipe, named)
     kept = _read(folder / _FILE)
     if kept.get("key") != key:
-        advice = give_advice(dataset, Request(time_budget_s=recipe.time_budget_s, seed=recipe.seed), watcher)
+        advice = give_advice(dataset, request_of(recipe, named), watcher)
         kept = {"key": key, "advice": advice.to_json()}
-        write_text(folder / _FILE, json.dumps(kept, indent=2, default=str) + "\n")
+        write_text(folder / _FILE, json.dumps(kept, indent=2) + "\n")
     found: Mapping[str, Any] = kept["advice"]
     plan = found["plan"]
     watcher.note(f"As advised: {plan['approach']} with {found['backbone']}. {plan['reasons'][0]}")
     return follow(recipe, found, named), found
 
 
+def request_of(recipe: Recipe, named: Collection[str]) -> Request:
+    """Ask for advice about the training of a recipe, as far as the user has named its settings."""
+    return Request(
+        backbones=recipe.candidates or (),
+        limits=Limits(recipe.max_latency_ms, recipe.max_size_mb),
+        time_budget_s=recipe.time_budget_s,
+        seed=recipe.seed,
+        settings={name: getattr(recipe, name) for name in sorted(named) if name not in _ASKED},
+    )
+
+
 def follow(recipe: Recipe, advice: Mapping[str, Any], named: Collection[str]) -> Recipe:
-    """Take the backbone and the plan's settings; the time that the advice took is gone from the budget."""
-    planned = {name: value for name, value in advice["plan"]["settings"].items() if name not in named}
+    """Take the backbone and the plan, unless the user has named a part of it: half a plan is none.
+
+    The time that the advice took is gone from the budget. Other backbones, which a target may ask for, follow
+    in the order that the advice found.
+    """
+    settings = check_keys(advice["plan"]["settings"], "the plan")
+    planned = {} if set(settings) & set(named) else settings
     left = max(1.0, recipe.time_budget_s - advice["seconds"])
-    return replace(recipe, **check_keys(planned, "the plan"), backbone=advice["backbone"], time_budget_s=left)
+    chosen = advice["backbone"]
+    others = [one["name"] for one in advice["candidates"] if not one["left_out"] and one["name"] != chosen]
+    planned = {"candidates": tuple(others)} | planned
+    return replace(recipe, **planned, backbone=chosen, time_budget_s=left)
 
 
 def _key(dataset: Dataset, recipe: Recipe, named: Collection[str]) -> str:
-    facts = [dataset.fingerprint, recipe.to_json(), sorted(named)]
+    facts = [dataset.split_fingerprint, recipe.to_json(), sorted(named)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

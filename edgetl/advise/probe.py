@@ -9,9 +9,8 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -56,14 +55,14 @@ class Gain:
         return self.value - 1.2816 * self.error > 0
 
 
-def probe(dataset: Dataset, settings: Mapping[str, Any], seconds: float) -> Probed:
-    """Train with these settings of a recipe for at most about so many seconds, and judge.
+def probe(dataset: Dataset, recipe: Recipe, seconds: float) -> Probed:
+    """Train by a recipe for at most about so many seconds, and judge.
 
     Ctrl-C is raised again: a training would keep its best and return, and whoever probes would go on.
     """
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgetl-probe-") as name:
-        run = train(dataset, Recipe(**{**settings, "time_budget_s": max(seconds, 1.0)}), Path(name, "run"))
+        run = train(dataset, replace(recipe, time_budget_s=max(seconds, 1.0)), Path(name, "run"))
         if run.interrupted:
             raise KeyboardInterrupt
         losses, right = _judged(Path(name, "run", PREDICTIONS), run.task)

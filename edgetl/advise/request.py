@@ -1,8 +1,11 @@
 """What advice is asked for. Knows nothing about how it is given."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from edgetl.advise.backbones import Limits
+from edgetl.cost import Limits
+from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
 
 
@@ -12,7 +15,8 @@ class Request:
 
     backbones: names or runs; none given takes all installed EfficientNet-Lites. time_budget_s: of the
     training that is planned; race and probes may each take a fifth of it. trials: whether they may run.
-    pictures: at most so many training pictures are looked at.
+    pictures: at most so many training pictures are looked at. settings: of the recipe, as far as they are
+    given: what is measured is measured with them.
     """
 
     backbones: tuple[str, ...] = ()
@@ -21,9 +25,15 @@ class Request:
     trials: bool = True
     pictures: int = 2_000
     seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.time_budget_s > 0:
             raise InputError(f"--time-budget must be seconds above 0, got {self.time_budget_s!r}.")
         if self.pictures < 10:
             raise InputError(f"--pictures must be at least 10, got {self.pictures!r}.")
+        self.recipe()  # Refuses what no recipe has.
+
+    def recipe(self, **planned: Any) -> Recipe:
+        """Return a recipe with the settings that are given, and over them what is planned."""
+        return Recipe(**{"seed": self.seed, **self.settings, **planned})

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgetl.advise.request import Request
 from edgetl.backbones import Backbone
 from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
 from edgetl.frozen import FrozenStages
 from edgetl.schedule import derive_epochs
 from edgetl.stages import derive_steps
+from edgetl.views import training_views
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.remembered import cache_folder
@@ -93,8 +95,10 @@ def predict_minutes(
     return {name: value / 60 for name, value in seconds.items()}
 
 
-def resources(speeds: Speeds, train: int, val: int, budget_s: float) -> Resources:
-    """Describe the machine."""
+def resources(speeds: Speeds, train: int, val: int, request: Request) -> Resources:
+    """Describe the machine and what it makes of so many pictures for training and validation."""
+    recipe = request.recipe()
+    views = len(training_views(recipe))
     folder = cache_folder()
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return Resources(
@@ -103,8 +107,8 @@ def resources(speeds: Speeds, train: int, val: int, budget_s: float) -> Resource
         disk_bytes=shutil.disk_usage(place).free,
         accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         pictures_per_s=1 / speeds.extract,
-        minutes=predict_minutes(speeds, train, val),
-        budget_minutes=budget_s / 60,
+        minutes=predict_minutes(speeds, train, val, views=views, epochs=recipe.epochs),
+        budget_minutes=request.time_budget_s / 60,
     )
 
 

@@ -48,9 +48,9 @@ def try_approaches(
         if approach in unprobed:
             continue
         phase(f"trial: {approach}")
-        given = {"backbone": name, "epochs": _EPOCHS, "seed": request.seed}
-        head = head or probe(few, given | settings("head", facts.stages), left)
-        tried = probe(few, given | settings(approach, facts.stages), left)
+        given = {"backbone": name, "epochs": _EPOCHS}
+        head = head or probe(few, request.recipe(**given, **settings("head", facts.stages)), left)
+        tried = probe(few, request.recipe(**given, **settings(approach, facts.stages)), left)
         left -= tried.seconds
         gains[approach] = gain(tried, head)
     return gains, unprobed
@@ -60,6 +60,10 @@ def _no_question(approach: Approach, facts: Facts, request: Request) -> str:
     """Return why an approach needs no trial, or the empty text."""
     if not request.trials:
         return "trials are switched off"
+    if "unfreeze" in request.settings:
+        return "the recipe says what to unfreeze"
+    if approach not in facts.minutes:
+        return "a run as backbone has no random weights"
     plan = make_plan(facts)
     if plan.transfer == "no signal" or facts.smallest < FEWEST_TO_TUNE:
         return "the plan does not depend on it"

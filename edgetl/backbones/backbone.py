@@ -1,7 +1,7 @@
 """What a backbone is: stages in a row, and the pictures they were trained on. Knows no library."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -72,6 +72,11 @@ class Backbone:
             raise InputError(f"Backbone.stages must have different names, at least one, got {names!r}.")
         if self.width < 1:
             raise InputError(f"Backbone.width must be positive, got {self.width!r}.")
+
+    def with_input(self, size: int | None, crop: float | None) -> "Backbone":
+        """Return the same network for pictures of another size or crop; None keeps its own."""
+        native = self.native
+        return replace(self, native=replace(native, size=size or native.size, crop=crop or native.crop))
 
     def trunk(self) -> nn.Sequential:
         """Join all stages: pictures in, pooled features out."""

@@ -26,6 +26,10 @@ def advise(
         float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")
     ] = None,
     max_size_mb: Annotated[float | None, typer.Option(help="Of the exported files as fp16.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Mirrored copies that mean the same: none, hflip, flips.")
+    ] = None,
     time_budget: Annotated[float, typer.Option(help="Seconds for the training that is planned.")] = 600.0,
     trials: Trials = True,
     pictures: Annotated[int, typer.Option(help="Training pictures that are looked at, at most.")] = 2_000,
@@ -41,22 +45,24 @@ def advise(
 
     def command() -> int:
         from edgetl.advise.advisor import give_advice
-        from edgetl.advise.backbones import Limits
         from edgetl.advise.card import render_card
         from edgetl.advise.page import render_page
         from edgetl.advise.request import Request
         from edgetl.cli.console import open_watcher
+        from edgetl.cost import Limits
         from edgetl.dataset import load_dataset
         from edgetl_runtime.atomic import write_text
 
         limits = Limits(max_latency_ms, max_size_mb)
-        request = Request(tuple(backbone or ()), limits, time_budget, trials, pictures, seed)
+        given = {"size": size, "views": views}
+        settings = {name: value for name, value in given.items() if value is not None}
+        request = Request(tuple(backbone or ()), limits, time_budget, trials, pictures, seed, settings)
         with open_watcher() as watcher:
             watcher.phase("pictures")
             dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
             advice = give_advice(dataset, request, watcher)
         if out is not None:
-            text = json.dumps(advice.to_json(), indent=2, default=str)
+            text = json.dumps(advice.to_json(), indent=2)
             write_text(out / "advice.json", text + "\n")
             write_text(out / "advise.html", render_page(advice))
         show(advice.to_json() if as_json else render_card(advice))

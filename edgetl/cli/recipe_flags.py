@@ -6,7 +6,7 @@ from edgetl.cli.flags import flag, with_flags
 
 # For each field of `Recipe` with a flag: the flag where it is not the field's name, its type, and its help.
 _FLAGS: tuple[tuple[str, str, type, str], ...] = (
-    ("backbone", "", str, "Its name, see `edgetl backbones`, or a run to go on from."),
+    ("backbone", "", str, "Its name, see `edgetl backbones`; a run to go on from; or auto, which measures."),
     ("weights", "", str, "default, none (trains from scratch), or a file of weights."),
     ("size", "", int, "Side of the network's input, in pixels."),
     ("crop", "", float, "Share of the picture's shorter side that is kept, 0.1 to 1."),
@@ -25,7 +25,9 @@ _FLAGS: tuple[tuple[str, str, type, str], ...] = (
     ("precision", "", str, "Of training: f32, bf16, or auto, which tries."),
     ("class_weights", "", str, "auto, balanced or none."),
     ("target_accuracy", "", float, "On validation, 0 to 1; other backbones follow until it is reached."),
-    ("candidates", "", str, "Those other backbones, by commas."),
+    ("candidates", "", str, "Those other backbones, by commas; auto chooses from them."),
+    ("max_latency_ms", "", float, "Of a backbone and one picture on this machine; slower ones are refused."),
+    ("max_size_mb", "", float, "Of a backbone's files as fp16; larger ones are refused."),
     ("time_budget_s", "--time-budget", float, "Seconds for the whole training."),
     ("seed", "", int, "Of everything random."),
 )

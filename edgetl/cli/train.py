@@ -25,23 +25,14 @@ def train(
     """Fine-tune a backbone on your pictures: first the head, then more as long as it helps."""
 
     def command() -> int:
-        from edgetl.advise.follow import advised
-        from edgetl.checkpoint import checkpoint_folder
         from edgetl.cli.console import open_watcher, render_run
         from edgetl.cli.settings import named_settings, resolve_recipe
-        from edgetl.dataset import load_dataset
-        from edgetl.training import refuse_place, train
+        from edgetl.finetuning import finetune_as
 
         resolved = resolve_recipe(recipe, settings)
-        refuse_place(out)
+        named = named_settings(recipe, settings)
         with open_watcher() as watcher:
-            watcher.phase("pictures")
-            dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
-            for line in dataset.notes():
-                watcher.note(line)
-            named = named_settings(recipe, settings)
-            followed, advice = advised(dataset, resolved, named, checkpoint_folder(out), watcher)
-            run = train(dataset, followed, out, watcher, source=data, advice=advice or None)
+            run = finetune_as(resolved, named, data, out, watcher=watcher, max_unreadable=max_unreadable)
         show(asdict(run) | {"preprocess": run.preprocess.to_steps()} if as_json else render_run(run, out))
         return 130 if run.interrupted else 0
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from edgetl_factories import Diary, tiny_job
 
+from edgetl.cost import Cost
 from edgetl.dataset import Dataset, split_dataset
 from edgetl.job import flushed_denormals, prepare
 from edgetl.recipe import Recipe
@@ -68,6 +69,16 @@ def test_validation_by_a_single_picture_is_refused_before_any_work() -> None:
 def test_a_backbone_that_is_not_known_is_refused() -> None:
     with pytest.raises(InputError, match="No backbone is called 'tset'"):
         prepare(some(), Recipe(backbone="tset"), Diary())
+
+
+def test_a_backbone_beyond_a_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl.cost.find_cost", lambda backbone, classes: Cost(6.0, 8_000_000 * classes))
+    assert prepare(some(), replace(RECIPE, max_latency_ms=6.0, max_size_mb=16.0), Diary())
+    beyond = r"^The backbone 'timm/test_efficientnet' is beyond a limit here: "
+    with pytest.raises(InputError, match=beyond + r"6\.0 ms, more than 5\.9\. Name a smaller --backbone"):
+        prepare(some(), replace(RECIPE, max_latency_ms=5.9), Diary())
+    with pytest.raises(InputError, match=beyond + r"16\.0 MB, more than 15\."):
+        prepare(some(), replace(RECIPE, max_size_mb=15.0), Diary())
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from edgetl_runtime.errors import InputError
 
 FIELDS = [field.name for field in fields(Recipe)]
 WHOLE = ("size", "epochs", "batch_size", "patience", "seed")
-DERIVED = ("size", "crop", "epochs", "target_accuracy", "candidates")
+DERIVED = ("size", "crop", "epochs", "target_accuracy", "candidates", "max_latency_ms", "max_size_mb")
 AUTO = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "l2_sp")
 # What a TOML file or a caller may give for any field, and no field takes.
 NONSENSE = [True, "seven", (0.5,), [1], {"a": 1}, b"x", float("nan"), float("inf"), -1, 10**400]
@@ -29,6 +29,8 @@ EDGES = [
     ("dropout", 0.0, 0.9),
     ("patience", 0, 1000),
     ("target_accuracy", 0.0, 1.0),
+    ("max_latency_ms", 1e-3, 1e6),
+    ("max_size_mb", 1e-3, 1e6),
     ("warmup", 0.0, 0.9),
     ("ema", 0.0, 0.99999),
     ("time_budget_s", 1.0, 1e7),
@@ -138,6 +140,8 @@ def test_a_file_gives_every_field(tmp_path: Path) -> None:
         class_weights="none",
         target_accuracy=0.9,
         candidates=("a", "b"),
+        max_latency_ms=5.0,
+        max_size_mb=8.0,
         time_budget_s=60.0,
         seed=7,
     )

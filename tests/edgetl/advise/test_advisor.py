@@ -14,14 +14,15 @@ from PIL import Image
 
 from edgetl.advise import advisor, backbones
 from edgetl.advise.advisor import Advice, give_advice
-from edgetl.advise.backbones import Limits
+from edgetl.advise.backbones import Candidate
 from edgetl.advise.card import render_card
-from edgetl.advise.follow import advised, follow
-from edgetl.advise.latency import Cost
+from edgetl.advise.follow import advised, follow, request_of
 from edgetl.advise.page import render_page
 from edgetl.advise.request import Request
+from edgetl.advise.resources import Speeds
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone, create_backbone
+from edgetl.cost import Cost, Limits
 from edgetl.dataset import load_dataset
 from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
@@ -97,7 +98,14 @@ def backbones_doubt(path: Path, given: str) -> object:
 
 
 def test_the_advice_is_json(advice: Advice) -> None:
-    found = json.loads(json.dumps(advice.to_json(), default=str))
+    doubt = backbones_doubt(Path("a.png"), "<b>red")
+    left_out = Candidate("b", None, None, left_out="6.0 ms, more than 5")
+    suspicions = replace(advice.suspicions, doubts=(doubt,))
+    told = replace(advice, suspicions=suspicions, candidates=(*advice.candidates, left_out)).to_json()
+    assert told == json.loads(json.dumps(told, allow_nan=False))
+    assert told["suspicions"]["doubts"][0]["path"] == "a.png"
+    assert told["candidates"][1]["knn"] is None
+    found = advice.to_json()
     assert found["plan"]["approach"] == advice.plan.approach
     assert found["similarity"]["deep"] == pytest.approx(advice.similarity.deep)
     assert len(found["candidates"]) == 1
@@ -147,7 +155,7 @@ def test_what_exceeds_the_limits_is_left_out_and_named(
     colours: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs = {"efficientnet_lite0": Cost(4.0, 7_000_000), "efficientnet_lite1": Cost(6.0, 8_000_000)}
-    monkeypatch.setattr(backbones, "measure_cost", lambda backbone, classes: costs[backbone.name])
+    monkeypatch.setattr(backbones, "find_cost", lambda backbone, classes: costs[backbone.name])
     limits, diary = Limits(latency_ms=5.0), Diary()
     request = Request(("efficientnet_lite1", "efficientnet_lite0"), limits, trials=False, pictures=20)
     found = give_advice(load_dataset(colours), request, diary)
@@ -167,6 +175,62 @@ def test_auto_follows_the_advice_and_flags_win(colours: Path, tmp_path: Path, ad
     assert recipe.time_budget_s == 500
     kept = follow(Recipe(backbone="auto", unfreeze=(2,), time_budget_s=50), found, {"unfreeze"})
     assert (kept.unfreeze, kept.time_budget_s) == ((2,), 1)
+    found["plan"]["settings"] = {"weights": "none", "unfreeze": "output"}
+    half = follow(Recipe(backbone="auto", unfreeze=(2,)), found, {"unfreeze"})
+    assert (half.weights, half.unfreeze) == ("default", (2,))
+
+
+def test_other_backbones_follow_in_the_order_that_was_found(advice: Advice) -> None:
+    names = {"a": "", "efficientnet_lite0": "", "b": "6.0 ms, more than 5", "c": ""}
+    judged = tuple(Candidate(name, None, None, left_out=reason) for name, reason in names.items())
+    found = replace(advice, candidates=judged).to_json()
+    assert follow(Recipe(backbone="auto", target_accuracy=1.0), found, set()).candidates == ("a", "c")
+
+
+def test_advice_is_asked_for_with_what_the_user_has_named() -> None:
+    recipe = Recipe(
+        backbone="auto",
+        size=96,
+        views="flips",
+        candidates=("a", "b"),
+        max_latency_ms=5.0,
+        max_size_mb=8.0,
+        time_budget_s=99.0,
+        seed=3,
+    )
+    named = {"backbone", "size", "views", "candidates", "max_latency_ms", "max_size_mb", "seed"}
+    asked = request_of(recipe, named)
+    assert (asked.backbones, asked.limits) == (("a", "b"), Limits(5.0, 8.0))
+    assert (asked.time_budget_s, asked.seed) == (99.0, 3)
+    assert asked.settings == {"size": 96, "views": "flips"}
+    trial = asked.recipe(backbone="a", epochs=2)
+    assert (trial.size, trial.views, trial.epochs, trial.seed) == (96, "flips", 2, 3)
+    assert request_of(Recipe(backbone="auto"), {"backbone"}) == Request()
+
+
+def test_features_and_speeds_are_those_of_the_size_that_was_asked_for(
+    colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def speeds(backbone: Backbone, pictures: object) -> Speeds:
+        seen.append(backbone.native.size)
+        return Speeds(0.1, {9: 0.0})
+
+    monkeypatch.setattr(advisor, "measure_speeds", speeds)
+    plain, mirrored = (
+        give_advice(
+            load_dataset(colours),
+            Request(LITE0, trials=False, pictures=20, settings={"size": 32, "views": views}),
+        )
+        for views in ("none", "flips")
+    )
+    assert seen == [32, 32]
+    train, val = (plain.data.splits[name] for name in ("train", "val"))
+    assert plain.resources.minutes["head"] == pytest.approx((0.1 * (train + val) + 0.002 * train) / 60)
+    assert mirrored.resources.minutes["head"] == pytest.approx(
+        (0.1 * (4 * train + val) + 0.002 * 4 * train) / 60
+    )
 
 
 def test_a_training_that_goes_on_keeps_its_advice(colours: Path, tmp_path: Path, advice: Advice) -> None:
@@ -195,11 +259,12 @@ def test_requests_that_mean_nothing_are_refused(wrong: dict[str, float], message
         Request(**wrong)
     with pytest.raises(InputError, match="--max-size-mb must be a number above 0, got -1"):
         Limits(size_mb=-1)
+    with pytest.raises(InputError, match=r"Recipe\.views must be one of .*, got 'round'"):
+        Request(settings={"views": "round"})
 
 
 def test_a_trial_too_long_for_its_share_is_not_begun(advice: Advice, colours: Path) -> None:
     from edgetl.advise.plan import Facts
-    from edgetl.advise.resources import Speeds
 
     minutes = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
     facts = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, minutes, 10)

@@ -1,13 +1,16 @@
 """A probe: a short training, judged by pictures that it did not choose by, and stopped as any training is."""
 
+from dataclasses import replace
+
 import pytest
 from edgetl_factories import colour_folder
 
 from edgetl.advise.probe import probe
 from edgetl.attempt import Outcome
 from edgetl.dataset import Dataset, load_dataset
+from edgetl.recipe import Recipe
 
-SETTINGS = {"backbone": "timm/test_efficientnet", "weights": "none", "size": 32, "views": "none"}
+RECIPE = Recipe(backbone="timm/test_efficientnet", weights="none", size=32, views="none")
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +19,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_a_probe_is_judged_by_the_verifying_pictures(dataset: Dataset) -> None:
-    found = probe(dataset, SETTINGS | {"unfreeze": ()}, 60)
+    found = probe(dataset, replace(RECIPE, unfreeze=()), 60)
     assert found.steps == ("head",)
     assert 0 < len(found.losses) < len(dataset.val)
     assert set(found.losses) < {one.sha256 for one in dataset.val}
@@ -33,4 +36,4 @@ def test_ctrl_c_in_a_probe_ends_more_than_the_probe(
 
     monkeypatch.setattr("edgetl.training.go_on", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        probe(dataset, SETTINGS | {"unfreeze": (2,)}, 60)
+        probe(dataset, replace(RECIPE, unfreeze=(2,)), 60)

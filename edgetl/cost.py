@@ -20,6 +20,7 @@ from edgetl_exporters.to_onnx import to_onnx
 from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.atomic import write_json
 from edgetl_runtime.environment import read_environment
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.remembered import cache_folder
 
 _RUNS = 40
@@ -35,6 +36,33 @@ class Cost:
 
     p50_ms: float
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backbone may cost on this machine; None is no limit."""
+
+    latency_ms: float | None = None
+    size_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, flag in (("latency_ms", "--max-latency-ms"), ("size_mb", "--max-size-mb")):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{flag} must be a number above 0, got {value!r}.")
+
+    def why_not(self, cost: Cost) -> str:
+        """Return which limit a cost exceeds, or the empty text."""
+        if self.latency_ms is not None and cost.p50_ms > self.latency_ms:
+            return f"{cost.p50_ms:.1f} ms, more than {self.latency_ms:g}"
+        if self.size_mb is not None and cost.size_bytes > 1e6 * self.size_mb:
+            return f"{cost.size_bytes / 1e6:.1f} MB, more than {self.size_mb:g}"
+        return ""
+
+
+def find_cost(backbone: Backbone, classes: int) -> Cost:
+    """Return what a backbone with a head of so many classes costs here, measured now or before."""
+    return known_cost(backbone, classes) or measure_cost(backbone, classes)
 
 
 def known_cost(backbone: Backbone, classes: int) -> Cost | None:
