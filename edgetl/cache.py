@@ -9,6 +9,7 @@ opening. An open store, and rows taken from it, keep it from being evicted: see 
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from edgetl_runtime.errors import InputError
 
 _KEY_BYTES = 32
 _KEY = np.dtype(f"S{_KEY_BYTES}")  # Of equal lengths, so that numpy's padding of such texts changes nothing.
-_FLUSH_BYTES = 64 << 20
+# What a kill may cost: so many bytes, or seconds.
+_FLUSH_BYTES, _FLUSH_S = 64 << 20, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Writer:
         self._rows, self._keys, self._known = rows, keys, known
         self._shape, self._dtype = layout
         self._pending: dict[bytes, None] = {}
-        self._pending_bytes = 0
+        self._pending_bytes, self._flushed = 0, time.monotonic()
 
     def append(self, keys: Sequence[str], rows: NDArray[Any]) -> None:
         """Write rows, (len(keys), ...), except those whose key is there already."""
@@ -158,7 +160,7 @@ class Writer:
             _write(self._rows, row.tobytes())
             self._pending[key] = None
             self._pending_bytes += row.nbytes
-        if self._pending_bytes > _FLUSH_BYTES:
+        if self._pending_bytes > _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_S:
             self.flush()
 
     def flush(self) -> None:
@@ -168,7 +170,7 @@ class Writer:
         os.fsync(self._keys.fileno())
         new = np.sort(np.frombuffer(b"".join(self._pending), _KEY))
         self._known = np.insert(self._known, np.searchsorted(self._known, new), new)
-        self._pending, self._pending_bytes = {}, 0
+        self._pending, self._pending_bytes, self._flushed = {}, 0, time.monotonic()
 
 
 def _packed(keys: Sequence[str]) -> NDArray[Any]:

@@ -243,6 +243,19 @@ def test_many_bytes_are_named_before_the_end(tmp_path: Path, monkeypatch: pytest
         assert open_store(tmp_path).missing([key(3)]) == [0]
 
 
+def test_rows_are_named_after_a_while_however_few_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is killed without warning loses that while, not all rows until there are many bytes."""
+    now = iter([100.0, 109.9, 110.0, 110.0, 110.0])
+    monkeypatch.setattr(cache.time, "monotonic", lambda: next(now))
+    with open_store(tmp_path).writer() as writer:
+        writer.append([key(1)], row(1)[None])
+        assert open_store(tmp_path).missing([key(1)]) == [0]
+        writer.append([key(2)], row(2)[None])
+        assert open_store(tmp_path).missing([key(1), key(2)]) == []
+
+
 def test_what_the_rows_are_is_written_beside_them(tmp_path: Path) -> None:
     open_store(tmp_path)
     assert json.loads((tmp_path / "store.json").read_text()) == {
