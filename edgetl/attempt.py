@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.cache import NoSpace
 from edgetl.direction import Probe, choose_direction
 from edgetl.events import Step
 from edgetl.features import PLAIN, Extractor
@@ -52,17 +53,20 @@ def begin(job: Job, folder: Path) -> Outcome:
     """Go as far as the solved head.
 
     The boundaries of all steps are computed on the way, in one pass over the pictures; only where a head may
-    already be good enough are they left for later.
+    already be good enough are they left for later. A disk that is too full for them leaves the head.
     """
     job, probes = choose_direction(job, folder)
     plan = make_plan(job, folder)
     may_suffice = job.recipe.target_accuracy is not None
-    activations = extract(job, [] if may_suffice else plan.cuts(job))
+    cuts = [] if may_suffice else plan.cuts(job)
+    activations, full = _extracted(job, cuts)
+    if activations is None:
+        # Nothing holds what was begun of the boundaries any more, so it may go for the small features.
+        plan, activations = plan.without_steps(full, job.watcher), extract(job, ())
     job.watcher.phase("head")
     best, solved = solve(job, activations)
     job.watcher.step(solved)
-    left_out = {name: reason for name, reason in plan.left_out.items() if reason}
-    return Outcome(job, folder, plan, activations, best, [solved], probes, left_out)
+    return Outcome(job, folder, plan, activations, best, [solved], probes, plan.reasons())
 
 
 def go_on(outcome: Outcome) -> None:
@@ -71,7 +75,11 @@ def go_on(outcome: Outcome) -> None:
     keep_plan(outcome.plan, outcome.folder)
     spans = outcome.plan.spans(job)
     if spans and not outcome.done and job.recipe.target_accuracy is not None:
-        outcome.activations = extract(job, outcome.plan.cuts(job))
+        found, full = _extracted(job, outcome.plan.cuts(job))
+        if found is None:
+            outcome.left_out |= outcome.plan.without_steps(full, job.watcher).reasons()
+            return
+        outcome.activations = found
     for span in spans:
         if outcome.done:
             return
@@ -82,6 +90,16 @@ def go_on(outcome: Outcome) -> None:
         outcome.best, step = taken
         outcome.steps.append(step)
         job.watcher.step(step)
+
+
+def _extracted(job: Job, cuts: Sequence[int]) -> tuple[AllActivations | None, str]:
+    """Run the frozen stages; where the disk is too full for the boundaries, give None and why."""
+    if not cuts:
+        return extract(job, cuts), ""
+    try:
+        return extract(job, cuts), ""
+    except NoSpace as error:
+        return None, str(error).rstrip(".")
 
 
 def extract(job: Job, cuts: Sequence[int]) -> AllActivations:

@@ -30,6 +30,10 @@ _KEY = np.dtype(f"S{_KEY_BYTES}")  # Of equal lengths, so that numpy's padding o
 _FLUSH_BYTES, _FLUSH_S = 64 << 20, 10.0
 
 
+class NoSpace(InputError):
+    """The disk that holds the cache is full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Some rows of a store, in the order of the pictures they were asked for.
@@ -91,7 +95,7 @@ class Store:
         """Lock the store for writing; other writers wait. What was written stays when the block fails.
 
         Raises:
-            InputError: the disk is full.
+            NoSpace: the disk is full.
         """
         with _reporting_full_disk(self._folder), (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -209,7 +213,7 @@ def _reporting_full_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InputError(
+        raise NoSpace(
             f"No space left for the feature cache in {str(folder)!r}. Free some, or name another folder in "
             "EDGETL_CACHE; what was computed so far is kept."
         ) from error

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgetl.cache import NoSpace
 from edgetl.features import PLAIN, Extractor
 from edgetl.job import Job
 from edgetl.race import prior_rate
@@ -81,7 +82,7 @@ def best_direction(probes: Sequence[Probe]) -> Direction:
 def told(probes: Sequence[Probe], chosen: Direction) -> str:
     """Say in words what was measured."""
     if not probes:
-        return "unfreeze: output, since time or stages are too few to probe"
+        return "unfreeze: output, since time, disk or stages do not suffice to probe"
     seen = ", ".join(
         f"{one.block} {'diverged' if one.loss is None else f'{one.loss:.3f}'} (gradient {one.gradient:.2f})"
         for one in probes
@@ -94,7 +95,10 @@ def _probe(job: Job) -> tuple[Probe, ...]:
     if spans["input"] == spans["output"]:
         return ()
     job.watcher.phase("probing which side to unfreeze")
-    sample, activations = _sampled(job, sorted({span.first for span in spans.values()}))
+    try:
+        sample, activations = _sampled(job, sorted({span.first for span in spans.values()}))
+    except NoSpace:  # Its activations at the input are large; without them the head can still be had.
+        return ()
     best, _ = solve(sample, activations)
     batches = _affordable_batches(sample, activations, best)
     if not batches:

@@ -20,6 +20,8 @@ from edgetl_runtime.errors import InputError
 _USE = "use"
 _EVICTED = ".evicted."
 _DEFAULT_CAP_GB = 20.0
+# Of the free disk, for rows; the rest is for checkpoints, the run, and everybody else.
+_DISK_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,14 @@ def make_room(above: Path, needed_bytes: int, cap: int) -> list[StoreInfo]:
             total -= one.bytes
             gone.append(one)
     return gone
+
+
+def room_bytes(above: Path, cap: int) -> int:
+    """Return how many bytes one job may fill: what is free or may be evicted, under the cap."""
+    stores = list_stores(above)
+    in_use = sum(one.bytes for one in stores if one.in_use)
+    evictable = sum(one.bytes for one in stores if not one.in_use)
+    return max(0, min(cap - in_use, int(_DISK_SHARE * (_free_bytes(above) + evictable))))
 
 
 def evict(folder: Path) -> bool:

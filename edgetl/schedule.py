@@ -17,6 +17,9 @@ from torch import nn
 
 from edgetl.autocast import bf16_pays
 from edgetl.checkpoint import Slot
+from edgetl.events import Watcher
+from edgetl.eviction import cap_bytes, room_bytes
+from edgetl.features import activations_folder
 from edgetl.job import Job
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.stages import Span
@@ -31,8 +34,6 @@ _PICTURES_PER_STEP, _PICTURES_FROM_SCRATCH = 8_000, 64_000
 _FEWEST_EPOCHS, _MOST_EPOCHS, _MOST_EPOCHS_FROM_SCRATCH = 3, 20, 60
 # Random weights bear and need more than those that are tuned.
 _SCRATCH_RATE = 2e-3
-# Activations near the input are large; a step that needs more than this on the disk is left out.
-_MOST_CACHE_BYTES = 16 << 30
 # What a race may add to a step.
 _RACE_SHARE = 1.15
 _PLAN = "plan.json"
@@ -50,6 +51,17 @@ class Plan:
 
     key: str
     left_out: Mapping[str, str]
+
+    def reasons(self) -> dict[str, str]:
+        """Return why not, of the steps that are left out."""
+        return {name: reason for name, reason in self.left_out.items() if reason}
+
+    def without_steps(self, reason: str, watcher: Watcher) -> "Plan":
+        """Leave out all steps, and tell which were not left out yet."""
+        for name, before in self.left_out.items():
+            if not before:
+                watcher.note(f"Left out: {name}; {reason}.")
+        return Plan(self.key, {name: before or reason for name, before in self.left_out.items()})
 
     def spans(self, job: Job) -> list[Span]:
         """Return what the steps that are taken train, in their order."""
@@ -76,13 +88,9 @@ def make_plan(job: Job, folder: Path) -> Plan:
     """Plan the steps; after an interruption of the same training, as the plan kept in `folder` says."""
     key = job_hash(job, weights=job.backbone.weights_id, time_budget_s=job.recipe.time_budget_s)
     kept = read_json(folder / _PLAN)
-    if kept.get("key") == key:
-        plan = Plan(**kept)
-    else:
-        plan = Plan(key, {job.step_name(span): _why_not(job, span) for span in job.spans()})
-    for name, reason in plan.left_out.items():
-        if reason:
-            job.watcher.note(f"Left out: {name}; {reason}.")
+    plan = Plan(**kept) if kept.get("key") == key else Plan(key, _why_not(job))
+    for name, reason in plan.reasons().items():
+        job.watcher.note(f"Left out: {name}; {reason}.")
     return plan
 
 
@@ -163,12 +171,30 @@ def read_json(path: Path) -> dict[str, Any]:
     return record
 
 
-def _why_not(job: Job, span: Span) -> str:
-    """Return why a step cannot be taken, or the empty text."""
-    shape = _shape_at(job, span.first)
-    size = _cache_bytes(job, shape)
-    if size > _MOST_CACHE_BYTES:
-        return f"its activations would take {size / 2**30:.0f} GiB"
+def _why_not(job: Job) -> dict[str, str]:
+    """Return for each step why it cannot be taken, or the empty text; the first ones have the first claim."""
+    room = room_bytes(activations_folder(), cap_bytes()) - _cache_bytes(job, (job.backbone.width,))
+    cuts: set[int] = set()
+    found = {}
+    for span in job.spans():
+        shape = _shape_at(job, span.first)
+        needed = 0 if span.first in cuts else _cache_bytes(job, shape)
+        reason = _too_large(needed, room) or _too_long(job, span, shape)
+        if not reason:
+            cuts.add(span.first)
+            room -= needed
+        found[job.step_name(span)] = reason
+    return found
+
+
+def _too_large(needed: int, room: int) -> str:
+    if needed <= room:
+        return ""
+    wanted, there = f"{needed / 1e9:.3f} GB", f"{max(room, 0) / 1e9:.3f} GB"
+    return f"its activations take {wanted}, the cache has room for {there} (EDGETL_CACHE_GB, free disk)"
+
+
+def _too_long(job: Job, span: Span, shape: tuple[int, ...]) -> str:
     head = nn.Linear(job.backbone.width, len(job.dataset.classes))
     tail = tail_from(job.backbone, span.first, head)
     frozen = [stage.name for stage in job.backbone.stages[span.end :]]
@@ -229,8 +255,9 @@ def _shape_at(job: Job, cut: int) -> tuple[int, ...]:
 
 
 def _cache_bytes(job: Job, shape: tuple[int, ...]) -> int:
-    values = int(np.prod(shape)) * len(training_views(job.recipe))
-    return np.dtype(np.float16).itemsize * values * len(job.dataset.train)
+    """Return what the rows of this shape take: of every view to train on, and of validation as it is."""
+    rows = len(training_views(job.recipe)) * len(job.dataset.train) + len(job.choose) + len(job.verify)
+    return np.dtype(np.float16).itemsize * int(np.prod(shape)) * rows
 
 
 def _number(value: float | str) -> float:

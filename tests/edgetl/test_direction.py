@@ -94,7 +94,7 @@ def test_time_that_is_too_short_for_probes_is_told(
     diary = Diary()
     chosen, probes = choose_direction(job(dataset, diary), tmp_path)
     assert (chosen.recipe.unfreeze, probes) == ("output", ())
-    assert diary.notes == ["unfreeze: output, since time or stages are too few to probe"]
+    assert diary.notes == ["unfreeze: output, since time, disk or stages do not suffice to probe"]
 
 
 def test_a_side_that_was_named_is_not_probed(dataset: Dataset, tmp_path: Path) -> None:

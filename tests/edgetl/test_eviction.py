@@ -11,7 +11,7 @@ import pytest
 
 from edgetl import eviction
 from edgetl.cache import Store
-from edgetl.eviction import cap_bytes, evict, list_stores, make_room
+from edgetl.eviction import cap_bytes, evict, list_stores, make_room, room_bytes
 from edgetl_runtime.errors import InputError
 
 KEY = "ab" * 32
@@ -50,6 +50,21 @@ def test_a_nearly_full_disk_evicts_like_the_cap(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(eviction, "_free_bytes", lambda above: 100)
     assert len(make_room(tmp_path, 50, 10**12)) == 0
     assert len(make_room(tmp_path, 101, 10**12)) == 1
+
+
+def test_room_is_what_is_free_or_may_go_under_the_cap_less_what_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "a", 1)
+    fill(tmp_path / "b", 2)
+    gc.collect()
+    store = Store(tmp_path / "b", [250_000], "float32")
+    sizes = {one.folder.name: one.bytes for one in list_stores(tmp_path)}
+    monkeypatch.setattr(eviction, "_free_bytes", lambda above: 5_000_000)
+    assert room_bytes(tmp_path, 10**12) == int(0.9 * (5_000_000 + sizes["a"]))
+    assert room_bytes(tmp_path, 3_000_000) == 3_000_000 - sizes["b"]
+    assert room_bytes(tmp_path, 0) == 0
+    assert len(store.missing([KEY])) == 0
 
 
 def test_an_open_store_and_its_rows_are_never_evicted(tmp_path: Path) -> None:

@@ -92,20 +92,54 @@ def test_fewer_epochs_that_were_asked_for_need_less_time(tmp_path: Path) -> None
     assert make_plan(job, tmp_path).cuts(job) == [3]
 
 
-def test_a_step_that_does_not_fit_the_disk_is_left_out_and_told(
+# What each step of `tiny_job` needs: 24 + 16 pictures, once or twice, of 3 × 32 × 32 numbers before the first
+# stage and of 8 × 4 × 4 before the last, two bytes each; the features are of 8 numbers.
+FIRST, LAST, FEATURES = (2 * shape * 40 for shape in (3_072, 128, 8))
+
+
+@pytest.mark.parametrize(
+    ("room", "cuts"),
+    [
+        (FIRST + LAST + FEATURES, [0, 3]),
+        (FIRST + LAST + FEATURES - 1, [3]),  # Either fits alone; the first step has the first claim.
+        (LAST + FEATURES, [3]),
+        (LAST + FEATURES - 1, []),
+    ],
+)
+def test_steps_share_the_room_of_the_cache(
+    room: int, cuts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "room_bytes", lambda folder, cap: room)
+    job = tiny_job(unfreeze=(1, 4))
+    assert make_plan(job, tmp_path).cuts(job) == cuts
+
+
+def test_every_view_of_a_training_picture_needs_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = tiny_job(unfreeze=(4,), views="hflip")
+    needed = (FIRST + FEATURES) // 40 * (2 * 24 + 16)
+    for room, cuts in ((needed, [0]), (needed - 1, [])):
+        monkeypatch.setattr(schedule, "room_bytes", lambda folder, cap, room=room: room)
+        assert make_plan(both, tmp_path).cuts(both) == cuts
+
+
+def test_steps_that_begin_at_the_same_boundary_need_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 24 pictures of 3 × 32 × 32 numbers of two bytes: 147,456 before the first stage.
-    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 147_455)
+    monkeypatch.setattr(schedule, "room_bytes", lambda folder, cap: FIRST + FEATURES)
+    job = tiny_job(unfreeze="input")
+    assert [span.first for span in make_plan(job, tmp_path).spans(job)] == [0, 0]
+
+
+def test_a_step_for_which_the_cache_has_no_room_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
+    monkeypatch.setenv("EDGETL_CACHE_GB", "0.0001")
     diary = Diary()
     job = tiny_job(diary, unfreeze=(1, 4))
     assert make_plan(job, tmp_path).cuts(job) == [3]
-    assert diary.notes == ["Left out: all stages; its activations would take 0 GiB."]
-    both = tiny_job(unfreeze=(1, 4), views="hflip")
-    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 2 * 147_456)
-    assert make_plan(both, tmp_path).cuts(both) == [0, 3]
-    monkeypatch.setattr(schedule, "_MOST_CACHE_BYTES", 2 * 147_456 - 1)
-    assert make_plan(both, tmp_path).cuts(both) == [3]
+    told = "its activations take 0.000 GB, the cache has room for 0.000 GB (EDGETL_CACHE_GB, free disk)"
+    assert diary.notes == [f"Left out: all stages; {told}."]
 
 
 def test_a_kept_plan_holds_whatever_the_clock_says_after_an_interruption(

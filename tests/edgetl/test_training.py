@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 from dataclasses import asdict, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 from edgetl_factories import Diary, colour_csv, colour_folder
 
 import edgetl
-from edgetl import schedule, steps
+from edgetl import cache, features, schedule, steps
 from edgetl.attempt import Outcome
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.events import Epoch, Step
+from edgetl.eviction import StoreInfo, list_stores
 from edgetl.job import prepare
 from edgetl.recipe import Recipe, read_recipe
 from edgetl.run import MODEL, PREDICTIONS, SPLITS, Run, read_head, read_module, read_run
@@ -278,6 +280,42 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     train(dataset, RECIPE, out, diary)
     assert diary.epochs == [("last 4 stages", 1), ("last 4 stages", 2)]
     assert (out / MODEL).read_bytes() == (finished[0] / MODEL).read_bytes()
+
+
+@pytest.mark.parametrize("target", [None, 1.0])
+def test_a_disk_too_full_for_the_activations_leaves_the_head(
+    target: float | None,
+    finished: tuple[Path, Run, Diary],
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its features are small: what was begun of the activations may go for them, so it is in no use then."""
+    write, room, used = cache._write, features.make_room, []
+
+    def filling(file: FileIO, data: bytes) -> None:
+        if Path(file.name).name == "rows.bin" and len(data) > 4096:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, data)
+
+    def make_room(above: Path, needed: int, cap: int) -> list[StoreInfo]:
+        used.append([one.facts["after"] for one in list_stores(above) if one.in_use])
+        return room(above, needed, cap)
+
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_write", filling)
+    monkeypatch.setattr(features, "make_room", make_room)
+    never_reached(monkeypatch)
+    diary = Diary()
+    recipe = replace(RECIPE, unfreeze=(7,), target_accuracy=target, candidates=(), time_budget_s=60)
+    run = train(dataset, recipe, tmp_path / "run", diary)
+    assert [step["name"] for step in run.steps] == ["head"]
+    told = [note for note in diary.notes if note.startswith("Left out: all stages; No space left for the ")]
+    assert len(told) == 1
+    assert 0 in used[0] or target
+    assert all(0 not in stores for stores in used[1:]) or target
+    text = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert "# Not repeated by these alone: all stages was left out; No space left for the feature" in text
 
 
 @pytest.mark.usefixtures("generous")
