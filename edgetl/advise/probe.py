@@ -71,9 +71,10 @@ def probe(dataset: Dataset, recipe: Recipe, seconds: float) -> Probed:
 
 
 def gain(candidate: Probed, over: Probed) -> Gain:
-    """Compare two probes on the same pictures."""
+    """Compare two probes on the same pictures; a single one proves nothing."""
     differences = [over.losses[sha256] - loss for sha256, loss in candidate.losses.items()]
-    error = float(np.std(differences) / math.sqrt(len(differences)))
+    n = len(differences)
+    error = float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     return Gain(float(np.mean(differences)), error)
 
 

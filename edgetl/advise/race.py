@@ -1,11 +1,12 @@
 """A short race of the best backbones: each is trained for a moment, the worse half goes, the rest go on.
 
 Successive halving (Jamieson and Talwalkar, 2016): a round for all, then twice the epochs for those that are
-left.
+left. A moment on a few pictures is noisy, so the ranking that they come in stands until a paired comparison
+proves it wrong.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgetl.advise.probe import Gain, Probed, gain
@@ -31,8 +32,9 @@ class Lap:
 class Race:
     """How a race went.
 
-    order: the names, the winner first. lead: of the winner over the second in the last round that both ran;
-    None where there was none. stopped: why it ended early, or the empty text.
+    order: the names, the winner first. lead: of the winner over the second in the last round that both ran,
+    below zero where the ranking stands for lack of proof; None where there was none. stopped: why it ended
+    early, or the empty text.
     """
 
     order: tuple[str, ...]
@@ -58,8 +60,19 @@ def race(names: Sequence[str], trial: Trial, seconds: float) -> Race:
         number += 1
         found = {name: trial(name, epochs, left / len(running)) for name in running}
         laps += [Lap(name, number, one.loss, one.accuracy, one.seconds) for name, one in found.items()]
-        running.sort(key=lambda name: found[name].loss)
+        running = _ordered(running, found)
         lead = gain(found[running[0]], found[running[1]])
         order = [*running, *(name for name in order if name not in running)]
         running, epochs = running[: (len(running) + 1) // 2], 2 * epochs
     return Race(tuple(order), tuple(laps), lead, "")
+
+
+def _ordered(names: Sequence[str], found: Mapping[str, Probed]) -> list[str]:
+    """Put the favourite first, or the best of those with a proven gain over it; then the others likewise."""
+    left, ordered = list(names), list[str]()
+    while left:
+        proven = [name for name in left[1:] if gain(found[name], found[left[0]]).proven]
+        first = min(proven, key=lambda name: found[name].loss) if proven else left[0]
+        left.remove(first)
+        ordered.append(first)
+    return ordered

@@ -31,6 +31,34 @@ def test_two_of_three_go_on_and_the_better_one_wins() -> None:
     assert found.stopped == ""
 
 
+def noisy(losses: dict[str, list[float]]) -> object:
+    """Give each backbone its own losses, picture by picture, in any round."""
+
+    def run(name: str, epochs: int, seconds: float) -> Probed:
+        RUN.append((name, epochs))
+        return Probed({f"{n}": loss for n, loss in enumerate(losses[name])}, 0.5, 0.001, ("head",))
+
+    RUN.clear()
+    return run
+
+
+def test_the_ranking_stands_until_a_gain_is_proven() -> None:
+    """Both challengers have the lower loss: b by luck on one picture, c on all of them."""
+    losses = {"a": [1.0, 1.0, 1.0, 1.0], "b": [1.1, 1.1, 1.1, 0.0], "c": [0.9, 0.8, 0.9, 0.8]}
+    found = race(["a", "b"], noisy(losses), 60)
+    assert found.order == ("a", "b")
+    assert found.lead is not None
+    assert found.lead.value < 0
+    assert race(["a", "c"], noisy(losses), 60).order == ("c", "a")
+    assert race(["a", "b", "c"], noisy(losses), 60).order == ("c", "a", "b")
+
+
+def test_the_winner_needs_no_proof_against_those_that_are_no_favourites() -> None:
+    """b and c are both proven against a and not against one another: the lower loss goes first."""
+    losses = {"a": [1.0, 1.0, 1.0, 1.0], "b": [0.9, 0.8, 0.9, 0.8], "c": [0.8, 0.85, 0.8, 0.85]}
+    assert race(["a", "b", "c"], noisy(losses), 60).order == ("c", "b", "a")
+
+
 def test_one_backbone_needs_no_race() -> None:
     assert race(["a"], trial({"a": 0.5}), 60).order == ("a",)
     assert RUN == []
@@ -47,6 +75,10 @@ def test_a_second_round_that_would_not_fit_is_not_begun() -> None:
     assert len(RUN) == 3
     assert found.order == ("b", "c", "a")
     assert found.stopped
+
+
+def test_one_picture_proves_nothing() -> None:
+    assert not gain(Probed({"x": 0.1}, 1.0, 1.0, ()), Probed({"x": 0.9}, 1.0, 1.0, ())).proven
 
 
 def test_a_gain_is_paired_by_picture() -> None:
