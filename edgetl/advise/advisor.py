@@ -46,7 +46,7 @@ class Advice:
     """All that was measured, and the plan.
 
     backbone: the one that was chosen. candidates: the best first, those left out last. race: None where there
-    was none. unprobed: by approach, why it was not tried.
+    was none. gains, unprobed, full_over_staged: see `trials.Tried`.
     """
 
     backbone: str
@@ -58,6 +58,7 @@ class Advice:
     resources: Resources
     gains: Mapping[str, Gain]
     unprobed: Mapping[str, str]
+    full_over_staged: Gain | None
     plan: Plan
     seconds: float
 
@@ -92,7 +93,7 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     speeds = measure_speeds(backbone, train)
     machine = _without_scratch(resources(speeds, len(dataset.train), len(dataset.val), request), name)
     facts = _facts(found, backbone, near, machine)
-    gains, unprobed = try_approaches(dataset, name, facts, speeds, request, watcher.phase)
+    tried = try_approaches(dataset, name, facts, speeds, request, watcher.phase)
     order = raced.order if raced else ()
     return Advice(
         backbone=name,
@@ -102,9 +103,10 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
         similarity=near,
         suspicions=suspicions,
         resources=machine,
-        gains=gains,
-        unprobed=unprobed,
-        plan=make_plan(replace(facts, gains=gains)),
+        gains=tried.gains,
+        unprobed=tried.unprobed,
+        full_over_staged=tried.full_over_staged,
+        plan=make_plan(replace(facts, gains=tried.gains, full_over_staged=tried.full_over_staged)),
         seconds=time.monotonic() - begun,
     )
 

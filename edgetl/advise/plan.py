@@ -35,6 +35,7 @@ class Facts:
     interval of the ridge lift. accuracy: of ridge regression on frozen features. shallow, deep: distances
     from the pretraining pictures; None without a reference. minutes: by approach and of a shortened `first
     step`, predicted. budget: in minutes. gains: of approaches that were probed, over the head.
+    full_over_staged: the gain of the one over the other, None where not both were probed.
     """
 
     train: int
@@ -51,6 +52,7 @@ class Facts:
     minutes: Mapping[str, float]
     budget: float
     gains: Mapping[str, Gain] = field(default_factory=dict)
+    full_over_staged: Gain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,11 @@ def _decide(facts: Facts, transfer: Transfer) -> tuple[Approach, str]:
 
 
 def _best_probe(facts: Facts) -> tuple[Approach, str] | None:
-    """Return the affordable approach whose measured gain over the head is proven and largest."""
+    """Return the affordable approach whose measured gain over the head is proven and largest.
+
+    A gain of tuning everything speaks for staged tuning as well: it ends with that step, from a better start.
+    So staged it is where that fits, unless tuning everything at once is proven to be better.
+    """
     proven: list[tuple[float, Approach]] = [
         (facts.gains[name].value, name)
         for name in ("staged", "full", "input", "scratch")
@@ -142,7 +148,16 @@ def _best_probe(facts: Facts) -> tuple[Approach, str] | None:
         return None
     value, name = max(proven)
     error = facts.gains[name].error
-    return name, f"In a short trial, {name} lowered the loss of the head by {value:.3f} ± {error:.3f} nats."
+    told = f"In a short trial, {name} lowered the loss of the head by {value:.3f} ± {error:.3f} nats"
+    if name != "full" or (facts.full_over_staged and facts.full_over_staged.proven):
+        return name, f"{told}."
+    minutes = facts.minutes.get("staged", float("inf"))
+    if minutes <= facts.budget:
+        return "staged", f"{told}; staged tuning ends with the same step, and keeps each only if it helps."
+    return (
+        name,
+        f"{told}; staged tuning would take {minutes:.0f} minutes, and {facts.budget:.0f} are allowed.",
+    )
 
 
 def _remarks(facts: Facts, transfer: Transfer) -> list[str]:

@@ -4,6 +4,7 @@ A trial is short and small, so it can speak for an approach and never against it
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from edgetl.advise.plan import FEWEST_TO_TUNE, Approach, Facts, make_plan, settings
 from edgetl.advise.probe import Gain, Probed, gain, probe
@@ -14,7 +15,20 @@ from edgetl.dataset import Dataset
 
 _PICTURES, _EPOCHS = 200, 3
 _SHARE = 0.2  # of the time budget, for all trials
-_QUESTIONS: tuple[Approach, ...] = ("input", "scratch", "full")
+_QUESTIONS: tuple[Approach, ...] = ("input", "scratch", "full", "staged")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the trials gave.
+
+    gains: over the head by approach. unprobed: by approach, why it was not tried. full_over_staged: the gain
+    of the one over the other; None where not both were tried.
+    """
+
+    gains: Mapping[str, Gain]
+    unprobed: Mapping[str, str]
+    full_over_staged: Gain | None
 
 
 def try_approaches(
@@ -24,36 +38,44 @@ def try_approaches(
     speeds: Speeds,
     request: Request,
     phase: Callable[[str], None],
-) -> tuple[dict[str, Gain], Mapping[str, str]]:
+) -> Tried:
     """Try what the plan may hinge on, in the order of promise, as long as the time allows.
 
     Args:
         name: of the backbone. phase: hears what is tried.
-
-    Returns:
-        The gains over the head by approach, and by approach why it was not tried.
     """
     few = part(dataset, _PICTURES, 2 * _PICTURES)
     left = _SHARE * request.time_budget_s
     predicted = predict_minutes(speeds, len(few.train), len(few.val), epochs=_EPOCHS)
-    gains: dict[str, Gain] = {}
-    unprobed: dict[str, str] = {
-        one: reason for one in _QUESTIONS if (reason := _no_question(one, facts, request))
-    }
-    head: Probed | None = None
+    probed: dict[str, Probed] = {}
+    unprobed: dict[str, str] = {}
+
+    def run(approach: Approach) -> None:
+        nonlocal left
+        recipe = request.recipe(backbone=name, epochs=_EPOCHS, **settings(approach, facts.stages))
+        probed[approach] = probe(few, recipe, left)
+        left -= probed[approach].seconds
+
     for approach in _QUESTIONS:
-        expected = 60 * predicted[approach] + (0 if head else 60 * predicted["head"])
-        if approach not in unprobed and expected > left:
-            unprobed[approach] = f"a trial would take {expected:.0f} s of {left:.0f}"
-        if approach in unprobed:
+        expected = 60 * (predicted[approach] + (0 if "head" in probed else predicted["head"]))
+        reason = _no_question(approach, facts, request) or _nothing_to_compare(approach, probed)
+        if reason or expected > left:
+            unprobed[approach] = reason or f"a trial would take {expected:.0f} s of {left:.0f}"
             continue
         phase(f"trial: {approach}")
-        given = {"backbone": name, "epochs": _EPOCHS}
-        head = head or probe(few, request.recipe(**given, **settings("head", facts.stages)), left)
-        tried = probe(few, request.recipe(**given, **settings(approach, facts.stages)), left)
-        left -= tried.seconds
-        gains[approach] = gain(tried, head)
-    return gains, unprobed
+        if "head" not in probed:
+            run("head")
+        run(approach)
+    gains = {one: gain(found, probed["head"]) for one, found in probed.items() if one != "head"}
+    both = gain(probed["full"], probed["staged"]) if {"full", "staged"} <= set(probed) else None
+    return Tried(gains, unprobed, both)
+
+
+def _nothing_to_compare(approach: Approach, probed: Mapping[str, Probed]) -> str:
+    """Return why staged tuning, the default, needs no trial: nothing that would replace it is proven."""
+    if approach != "staged" or ("full" in probed and gain(probed["full"], probed["head"]).proven):
+        return ""
+    return "it is the default, and tuning everything at once is not proven to help"
 
 
 def _no_question(approach: Approach, facts: Facts, request: Request) -> str:

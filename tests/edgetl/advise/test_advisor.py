@@ -269,10 +269,11 @@ def test_a_trial_too_long_for_its_share_is_not_begun(advice: Advice, colours: Pa
     minutes = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
     facts = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, minutes, 10)
     speeds = Speeds(0.01, {9: 100.0})
-    gains, unprobed = try_approaches(
+    found = try_approaches(
         load_dataset(colours), "efficientnet_lite0", facts, speeds, Request(LITE0), lambda name: None
     )
-    assert gains == {}
-    assert unprobed["full"].startswith("a trial would take ")
-    assert unprobed["scratch"] == "transfer helps"
-    assert unprobed["input"] == "no shift at the input"
+    assert (found.gains, found.full_over_staged) == ({}, None)
+    assert found.unprobed["full"].startswith("a trial would take ")
+    assert found.unprobed["scratch"] == "transfer helps"
+    assert found.unprobed["input"] == "no shift at the input"
+    assert found.unprobed["staged"].startswith("it is the default, ")

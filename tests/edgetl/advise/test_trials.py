@@ -1,0 +1,66 @@
+"""Trials: the head is tried once, and staged tuning only where something might replace it."""
+
+import pytest
+from edgetl_factories import colour_folder
+
+from edgetl.advise import trials
+from edgetl.advise.plan import Facts
+from edgetl.advise.probe import Probed
+from edgetl.advise.request import Request
+from edgetl.advise.resources import Speeds
+from edgetl.advise.trials import Tried, try_approaches
+from edgetl.dataset import Dataset, load_dataset
+from edgetl.recipe import Recipe
+
+MINUTES = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
+FACTS = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, MINUTES, 10)
+SPEEDS = Speeds(0.001, {2: 0.001, 9: 0.001})
+NAMES = {(): "head", (9,): "full", "output": "staged", "input": "input"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset(colour_folder(tmp_path_factory.mktemp("colours"), 8))
+
+
+def tried(
+    dataset: Dataset, losses: dict[str, float], patch: pytest.MonkeyPatch, **settings: object
+) -> tuple[Tried, list[str]]:
+    """Let each approach have its loss on every picture; also return what ran."""
+    ran = []
+
+    def probe(few: Dataset, recipe: Recipe, seconds: float) -> Probed:
+        name = "scratch" if recipe.weights == "none" else NAMES[recipe.unfreeze]
+        ran.append(name)
+        return Probed({f"{n}": losses[name] + 0.01 * n for n in range(4)}, 0.5, 1.0, ())
+
+    patch.setattr(trials, "probe", probe)
+    request = Request(("a",), settings=settings)
+    return try_approaches(dataset, "a", FACTS, SPEEDS, request, lambda name: None), ran
+
+
+def test_staged_tuning_is_tried_where_full_tuning_might_replace_it(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, ran = tried(dataset, {"head": 1.0, "full": 0.7, "staged": 0.8}, monkeypatch)
+    assert ran == ["head", "full", "staged"]
+    assert {name: round(one.value, 6) for name, one in found.gains.items()} == {"full": 0.3, "staged": 0.2}
+    assert found.full_over_staged is not None
+    assert round(found.full_over_staged.value, 6) == 0.1
+
+
+def test_staged_tuning_is_not_tried_where_nothing_would_replace_it(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, ran = tried(dataset, {"head": 1.0, "full": 1.1}, monkeypatch)
+    assert ran == ["head", "full"]
+    assert found.full_over_staged is None
+    assert (
+        found.unprobed["staged"] == "it is the default, and tuning everything at once is not proven to help"
+    )
+
+
+def test_what_the_recipe_says_needs_no_trial(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, ran = tried(dataset, {}, monkeypatch, unfreeze=(2,))
+    assert (ran, found.gains) == ([], {})
+    assert set(found.unprobed.values()) == {"the recipe says what to unfreeze"}
