@@ -53,15 +53,24 @@ def find_near_duplicates(features: NDArray[Any], hashes: Sequence[NDArray[np.uin
     Args:
         features: (n, width), of all pictures. hashes: of each, see `perceptual_hash`.
     """
-    x, bits = unit(features), np.stack(hashes)
+    x, signs = unit(features), _signs(hashes)
     found = []
     for start in range(0, len(x), _BLOCK):
-        cosines = x[start : start + _BLOCK] @ x.T
-        for row, column in np.argwhere(cosines >= MIN_COSINE):
-            first = start + int(row)
-            if first < column:
-                differing = int(np.bitwise_count(bits[first] ^ bits[column]).sum())
-                if differing <= MAX_BITS:
-                    cosine = min(float(cosines[row, column]), 1.0)
-                    found.append(NearDuplicate(first, int(column), cosine, differing))
+        block = slice(start, start + _BLOCK)
+        cosines = x[block] @ x.T
+        differing = (signs.shape[1] - signs[block] @ signs.T) / 2
+        near = np.triu((cosines >= MIN_COSINE) & (differing <= MAX_BITS), k=start + 1)
+        found += [
+            NearDuplicate(start + i, j, min(float(cosines[i, j]), 1.0), int(differing[i, j]))
+            for i, j in np.argwhere(near).tolist()
+        ]
     return sorted(found, key=lambda one: (one.bits, -one.cosine))
+
+
+def _signs(hashes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Turn bits into ±1, (n, bits): the product of two hashes then counts agreeing less differing bits.
+
+    A product of matrices compares all pairs at once, and whole numbers this small are exact in float32.
+    """
+    signs: NDArray[np.float32] = np.unpackbits(np.stack(hashes), axis=1).astype(np.float32) * 2 - 1
+    return signs

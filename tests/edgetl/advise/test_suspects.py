@@ -1,5 +1,6 @@
 """Wrong labels and near duplicates: planted ones are found, and nothing where nothing is."""
 
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from edgetl.advise.duplicates import find_near_duplicates, perceptual_hash
+from edgetl.advise import duplicates
+from edgetl.advise.duplicates import MAX_BITS, MIN_COSINE, find_near_duplicates, perceptual_hash
 from edgetl.advise.mislabels import confident_joint, doubt, find_mislabels
 from edgetl.backbones import create_backbone
 
@@ -107,6 +109,39 @@ def test_both_tests_must_agree() -> None:
     assert find_near_duplicates(np.eye(2), [hashes[0], hashes[0]]) == []
     (found,) = find_near_duplicates(same, [hashes[0], hashes[0]])
     assert (found.first, found.second, found.bits, found.cosine) == (0, 1, 0, 1.0)
+
+
+def slow_pairs(features: NDArray, hashes: list[NDArray]) -> set[tuple[int, int, int]]:
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    found = set()
+    for first in range(len(hashes)):
+        for second in range(first + 1, len(hashes)):
+            bits = int(np.unpackbits(hashes[first] ^ hashes[second]).sum())
+            if scaled[first] @ scaled[second] >= MIN_COSINE and bits <= MAX_BITS:
+                found.add((first, second, bits))
+    return found
+
+
+def test_pairs_are_those_that_a_look_at_every_pair_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the pictures are more than a block, and the pairs lie across blocks."""
+    monkeypatch.setattr(duplicates, "_BLOCK", 16)
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 256, (5, 32), dtype=np.uint8)[rng.integers(5, size=60)]
+    flipped = np.packbits(rng.random((60, 256)) < 0.03, axis=1)
+    features = rng.normal(1.0, 1.0, (60, 8))
+    found = find_near_duplicates(features, list(hashes ^ flipped))
+    expected = slow_pairs(features, list(hashes ^ flipped))
+    assert {(one.first, one.second, one.bits) for one in found} == expected
+    assert 20 < len(expected) < 60 * 59 / 2 / 5
+    assert [(one.bits, -one.cosine) for one in found] == sorted((one.bits, -one.cosine) for one in found)
+
+
+def test_alike_pictures_cost_no_look_at_each_pair() -> None:
+    """All features point the same way, so every pair passes the first test: 4,498,500 of them."""
+    hashes = np.random.default_rng(0).integers(0, 256, (3_000, 32), dtype=np.uint8)
+    begun = time.process_time()
+    assert find_near_duplicates(np.ones((3_000, 4)), list(hashes)) == []
+    assert time.process_time() - begun < 5  # By a loop in Python, more than 20 s.
 
 
 def test_a_hash_is_of_a_file_too(tmp_path: Path) -> None:
