@@ -1,12 +1,15 @@
 """`device="auto"`: the fastest of the variants that prove themselves on this machine, measured once.
 
-Times every variant on every device side by side, a run each in turn, so that noise of the machine meets all
-alike.
+Times every variant on every device side by side in turn, so that noise of the machine meets all alike: a run
+each for latency, several at once for throughput. What cannot be opened is told with its reason, also when the
+choice is recalled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -16,9 +19,12 @@ import numpy as np
 
 from edgetl_runtime.engines import load_engine
 from edgetl_runtime.errors import EngineError, ProofError
-from edgetl_runtime.opening import Target, candidates, open_variant, refusal, skipped
+from edgetl_runtime.opening import Skipped, Target, candidates, open_variant, refusal, skipped
+from edgetl_runtime.streaming import default_workers
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.manifest import Variant
     from edgetl_runtime.remembered import Memory
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 ROUNDS = 15
 SECONDS = 3.0
 _WARM_UP = 3
+# Runs of each thread in a round that measures throughput: enough that beginning and end do not count.
+_IN_A_ROW = 3
 # What is not faster by this share is not worth a variant that its maker liked less.
 _CLEARLY = 0.95
 
@@ -36,12 +44,14 @@ _CLEARLY = 0.95
 class Choice:
     """What was chosen, and the median milliseconds of a batch by "variant on device".
 
-    remembered: whether that was measured earlier.
+    times_ms: for throughput, of a batch while several are in flight: 1000 / times_ms batches a second.
+    skipped: what could not be opened when that was measured. remembered: whether it was measured earlier.
     """
 
     variant: str
     device: str
     times_ms: dict[str, float]
+    skipped: tuple[Skipped, ...] = ()
     remembered: bool = False
 
 
@@ -52,7 +62,7 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
         EngineError: nothing can be opened here.
         ProofError: nothing can, and some of it disagreed with the reference cases.
     """
-    places = _places(bundle, name)
+    places, errors = _places(bundle, name)
     here = {f"{variant.name} on {device}": facts for variant, device, facts in places}
     facts: dict[str, JSON] = {**target.facts(), "asked": name, "places": dict(here)}
     known = _recalled(memory.read("choice", **facts))
@@ -60,51 +70,94 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
         session = _open(bundle, known, target, memory)
         if session is not None:
             return session
-    sessions, errors = _open_all(bundle, places, target, memory)
+    sessions = _open_all(bundle, places, target, memory, errors)
     if not sessions:
         raise refusal(errors)
-    times = time_interleaved([session for _, session in sessions], target.batch)
-    session, choice = _fastest(sessions, times)
-    session.skipped, session.choice = skipped(errors), choice
-    times_ms: JSON = dict(choice.times_ms)
-    value: JSON = {"variant": choice.variant, "device": choice.device, "times_ms": times_ms}
-    memory.write("choice", value, **facts)
+    opened = [session for _, session in sessions]
+    measure = throughput_interleaved if target.hint == "throughput" else time_interleaved
+    times = measure(opened, target.batch)
+    session, choice = _fastest(sessions, times, skipped(errors))
+    session.skipped, session.choice = choice.skipped, choice
+    memory.write("choice", _to_json(choice), **facts)
     return session
 
 
 def time_interleaved(sessions: Sequence[Session], batch: int) -> list[float]:
     """Return each session's median milliseconds for so many pictures, in turn, a few seconds at most."""
-    sides = [session.preprocess.size for session in sessions]
-    images = [np.zeros((batch, side, side, 3), np.uint8) for side in sides]
-    times: list[list[float]] = [[] for _ in sessions]
+
+    def once(session: Session) -> Callable[[], float]:
+        images = _black(session, batch)
+        return lambda: _milliseconds(lambda: session.infer(images))
+
+    return _medians([once(session) for session in sessions])
+
+
+def throughput_interleaved(sessions: Sequence[Session], batch: int) -> list[float]:
+    """Return the same with several batches in flight as `stream` has them: milliseconds per batch."""
+    workers = default_workers()
+    with ExitStack() as stack:
+
+        def once(session: Session) -> Callable[[], float]:
+            pool = stack.enter_context(ThreadPoolExecutor(workers, "edgetl-choose"))
+            batches = [_black(session, batch)] * (_IN_A_ROW * workers)
+            return lambda: _milliseconds(lambda: list(pool.map(session.infer, batches))) / len(batches)
+
+        return _medians([once(session) for session in sessions])
+
+
+def _black(session: Session, batch: int) -> NDArray[np.uint8]:
+    size = session.preprocess.size
+    return np.zeros((batch, size, size, 3), np.uint8)
+
+
+def _milliseconds(run: Callable[[], object]) -> float:
+    started = perf_counter()
+    run()
+    return 1000 * (perf_counter() - started)
+
+
+def _medians(runs: Sequence[Callable[[], float]]) -> list[float]:
+    """Measure each in turn for some rounds or seconds; the first rounds count only where no other came."""
+    times: list[list[float]] = [[] for _ in runs]
     begun = perf_counter()
     for number in range(_WARM_UP + ROUNDS):
-        for session, image, found in zip(sessions, images, times, strict=True):
-            started = perf_counter()
-            session.infer(image)
-            if number >= _WARM_UP or not found:
-                found.append(1000 * (perf_counter() - started))
+        for run, found in zip(runs, times, strict=True):
+            if number == _WARM_UP:
+                found.clear()
+            found.append(run())
         if perf_counter() - begun > SECONDS:
             break
-    return [median(found[-ROUNDS:]) for found in times]
+    return [median(found) for found in times]
 
 
-def _places(bundle: Bundle, name: str) -> list[tuple[Variant, str, str]]:
-    """Return each variant with each device of its engine, and that device's model and driver."""
-    places = []
+def _places(
+    bundle: Bundle, name: str
+) -> tuple[list[tuple[Variant, str, str]], dict[str, EngineError | ProofError]]:
+    """Return each variant with each device of its engine, and that device's model and driver.
+
+    And by the variant's name the errors of engines that are not here.
+    """
+    places: list[tuple[Variant, str, str]] = []
+    errors: dict[str, EngineError | ProofError] = {}
     for variant in candidates(bundle.manifest, name, "refuse"):
         try:
             devices = load_engine(variant.engine).devices()
-        except EngineError:
-            continue  # Opening it says so, where nothing else can be opened.
-        places += [(variant, device, facts) for device, facts in devices.items()]
-    return places
+        except EngineError as error:
+            errors[variant.name] = error
+        else:
+            places += [(variant, device, facts) for device, facts in devices.items()]
+    return places, errors
 
 
 def _open_all(
-    bundle: Bundle, places: Sequence[tuple[Variant, str, str]], target: Target, memory: Memory
-) -> tuple[list[tuple[str, Session]], dict[str, EngineError | ProofError]]:
-    sessions, errors = [], {}
+    bundle: Bundle,
+    places: Sequence[tuple[Variant, str, str]],
+    target: Target,
+    memory: Memory,
+    errors: dict[str, EngineError | ProofError],
+) -> list[tuple[str, Session]]:
+    """Open what can be; what cannot is put to the errors."""
+    sessions = []
     for variant, device, _ in places:
         try:
             opened = open_variant(bundle, variant, target.on(device), memory)
@@ -112,10 +165,12 @@ def _open_all(
             errors[f"{variant.name} on {device}"] = error
         else:
             sessions.append((device, opened))
-    return sessions, errors
+    return sessions
 
 
-def _fastest(sessions: Sequence[tuple[str, Session]], times: Sequence[float]) -> tuple[Session, Choice]:
+def _fastest(
+    sessions: Sequence[tuple[str, Session]], times: Sequence[float], skipped: tuple[Skipped, ...]
+) -> tuple[Session, Choice]:
     """Take the first that nothing later beats clearly, close the others."""
     best = 0
     for number, time_ms in enumerate(times):
@@ -129,7 +184,7 @@ def _fastest(sessions: Sequence[tuple[str, Session]], times: Sequence[float]) ->
         f"{one.variant.name} on {place}": round(time_ms, 3)
         for (place, one), time_ms in zip(sessions, times, strict=True)
     }
-    return session, Choice(session.variant.name, device, named)
+    return session, Choice(session.variant.name, device, named, skipped)
 
 
 def _open(bundle: Bundle, known: Choice, target: Target, memory: Memory) -> Session | None:
@@ -139,13 +194,25 @@ def _open(bundle: Bundle, known: Choice, target: Target, memory: Memory) -> Sess
         session = open_variant(bundle, variant, target.on(known.device), memory)
     except (EngineError, ProofError):
         return None
-    session.choice = known
+    session.skipped, session.choice = known.skipped, known
     return session
+
+
+def _to_json(choice: Choice) -> JSON:
+    times: JSON = dict(choice.times_ms)
+    passed: JSON = dict(choice.skipped)
+    return {"variant": choice.variant, "device": choice.device, "times_ms": times, "skipped": passed}
 
 
 def _recalled(value: JSON) -> Choice | None:
     match value:
-        case {"variant": str() as variant, "device": str() as device, "times_ms": dict() as times}:
+        case {
+            "variant": str() as variant,
+            "device": str() as device,
+            "times_ms": dict() as times,
+            "skipped": dict() as passed,
+        }:
             numbers = {name: float(one) for name, one in times.items() if isinstance(one, (int, float))}
-            return Choice(variant, device, numbers, remembered=True)
+            reasons = tuple(Skipped(name, str(reason)) for name, reason in passed.items())
+            return Choice(variant, device, numbers, reasons, remembered=True)
     return None

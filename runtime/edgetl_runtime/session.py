@@ -26,7 +26,7 @@ from edgetl_runtime.errors import (
 )
 from edgetl_runtime.forking import PerProcess
 from edgetl_runtime.manifest import Manifest, Variant
-from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first
+from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first, refusal
 from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD as MULTI_LABEL_THRESHOLD
 from edgetl_runtime.prediction import Prediction as Prediction
 from edgetl_runtime.proof import Proof
@@ -368,8 +368,12 @@ def _open(
     except (EngineError, ProofError) as error:
         if fallback is None:
             raise
-        session = _open(bundle, variant, target.on(fallback), policy, memory, None)
-        session.skipped = (Skipped(f"{variant} on {target.device}", str(error)), *session.skipped)
+        first = f"{variant} on {target.device}"
+        try:
+            session = _open(bundle, variant, target.on(fallback), policy, memory, None)
+        except (EngineError, ProofError) as second:
+            raise refusal({first: error, f"{variant} on {fallback}": second}) from error
+        session.skipped = (Skipped(first, str(error)), *session.skipped)
         return session
 
 

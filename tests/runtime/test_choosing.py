@@ -1,5 +1,7 @@
 import json
+import sys
 from pathlib import Path
+from threading import Lock
 from time import sleep
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tiny_bundle import tiny_bundle, tiny_variant
 
-from edgetl_runtime.choosing import time_interleaved
+from edgetl_runtime.choosing import throughput_interleaved, time_interleaved
 from edgetl_runtime.engines.ort import OrtEngine
 from edgetl_runtime.errors import EngineError, ProofError
 from edgetl_runtime.remembered import cache_folder
@@ -112,6 +114,93 @@ def test_times_are_those_of_a_batch(tmp_path: Path, opened: list[str]) -> None:
         three = time_interleaved([slow], 3)
     assert times[0] > 5 > times[1]
     assert three[0] > 2 * times[0]
+
+
+def test_where_many_pictures_a_second_count_that_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One variant answers a picture sooner, the other one several at once: each hint has its own winner."""
+    alone, run = Lock(), OrtEngine.run
+
+    def slowly(self: OrtEngine, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self._model.name == "model.onnx":  # "slow": 12 ms, and any number of them at once
+            sleep(0.012)
+        else:  # "fast": 8 ms, one after the other
+            with alone:
+                sleep(0.008)
+        return run(self, images)
+
+    monkeypatch.setattr(OrtEngine, "run", slowly)
+    monkeypatch.setattr("edgetl_runtime.choosing.default_workers", lambda: 4)
+    folder = two_speeds(tmp_path / "bundle")
+    chosen = {}
+    for hint in ("latency", "throughput"):
+        with Session.open(folder, device="auto", hint=hint) as session:
+            assert session.choice is not None
+            chosen[hint] = (session.variant.name, session.choice.times_ms)
+    assert chosen["latency"][0] == "fast"
+    assert chosen["throughput"][0] == "slow"
+    assert chosen["throughput"][1]["slow on cpu"] < 8 <= chosen["throughput"][1]["fast on cpu"]
+
+
+def test_the_throughput_of_a_batch_counts_all_runs_in_flight(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle")
+    with Session.open(folder, variant="slow") as slow, Session.open(folder, variant="fast") as fast:
+        times = throughput_interleaved([slow, fast])
+    assert times[0] > times[1] > 0
+
+
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+
+def test_an_engine_that_is_missing_is_told_beside_what_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_openvino(monkeypatch)
+    folder = tiny_bundle(tmp_path / "bundle")
+    told = (
+        "openvino-fp32",
+        "Engine 'openvino' is not installed. Run: pip install 'edgetl-runtime[openvino]'",
+    )
+    for remembered in (False, True):
+        with Session.open(folder, device="auto") as session:
+            assert session.choice is not None
+            assert (session.variant.name, session.choice.remembered) == ("onnx-fp32", remembered)
+            assert session.skipped == session.choice.skipped == (told,)
+
+
+def test_where_no_engine_can_be_used_auto_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    folder = tiny_bundle(tmp_path / "bundle", variants=(tiny_variant("openvino"),))
+    with pytest.raises(EngineError) as error:
+        Session.open(folder, device="auto")
+    assert str(error.value) == (
+        "No variant of the bundle can be used here. openvino-fp32: Engine 'openvino' is not installed. "
+        "Run: pip install 'edgetl-runtime[openvino]'"
+    )
+
+
+def test_a_choice_recalled_still_says_what_did_not_prove_itself(tmp_path: Path, opened: list[str]) -> None:
+    folder = two_speeds(tmp_path / "bundle", logits={"fast": lambda logits: logits + 1})
+    Session.open(folder, device="auto").close()
+    with Session.open(folder, device="auto") as session:
+        assert session.choice is not None
+        assert session.choice.remembered
+        [skipped] = session.skipped
+    assert skipped.variant == "fast on cpu"
+    assert "logits off by 1" in skipped.reason
+
+
+def test_a_fallback_that_fails_too_keeps_the_first_reason(tmp_path: Path) -> None:
+    lies = {name: lambda logits: logits + 1 for name in ("onnx-fp32", "openvino-fp32")}
+    folder = tiny_bundle(tmp_path / "bundle", logits=lies)
+    with pytest.raises(
+        EngineError, match=r"auto on npu: .*no device 'npu' here.* auto on gpu9: .*'gpu9' here"
+    ):
+        Session.open(folder, device="npu", fallback="gpu9")
+    with pytest.raises(ProofError, match=r"auto on npu: .*no device 'npu'.* auto on cpu: .*logits off by 1"):
+        Session.open(folder, device="npu", fallback="cpu")
 
 
 def test_an_explicit_device_never_falls_back_unless_one_is_named(tmp_path: Path) -> None:
