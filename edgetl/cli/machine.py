@@ -1,22 +1,41 @@
 """`edgetl doctor` and `edgetl backbones`: what this machine has."""
 
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from edgetl.cli.flags import Debug, Json, finish, show
 
+Fallback = Annotated[str | None, typer.Option(metavar="DEVICE", help="Used where --device cannot be.")]
 
-def doctor(as_json: Json = False, debug: Debug = False) -> None:
+
+def doctor(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="BUNDLE", help="Tells which of its variants would run where, and why."),
+    ] = None,
+    variant: Annotated[str, typer.Option(help="Of the bundle.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, gpu, npu, ...; auto: whatever is fastest here.")] = "auto",
+    fallback: Fallback = None,
+    threads: Annotated[int | None, typer.Option(help="Of the engine; default: its own choice.")] = None,
+    hint: Annotated[
+        Literal["latency", "throughput"], typer.Option(help="One picture soon, or many a second.")
+    ] = "latency",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Tell what this machine has, what is missing, and how to get it."""
 
     def command() -> int:
-        from edgetl.doctor import examine, render_examination
+        from edgetl.doctor import examine
+        from edgetl_runtime.commands import Where
+        from edgetl_runtime.diagnosis import render_examination
 
-        found = examine()
-        show(asdict(found) if as_json else render_examination(found))
-        return 0
+        found = examine(bundle, Where(variant, device, fallback, threads, hint))
+        show(found.to_json() if as_json else render_examination(found))
+        return found.exit_code
 
     finish(command, debug)
 

@@ -46,13 +46,6 @@ def compile_queue(
     return openvino.AsyncInferQueue(openvino.Core().compile_model(model, device.upper(), settings))
 
 
-def devices() -> list[str]:
-    """List the devices that OpenVINO sees."""
-    import openvino
-
-    return list(openvino.Core().available_devices)
-
-
 def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if len(batch) == BATCH:
         return batch

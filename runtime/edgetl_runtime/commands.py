@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.benching import Timed
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.engines import Hint
+    from edgetl_runtime.examination import Examination
     from edgetl_runtime.fleet import Fleet
     from edgetl_runtime.ledger import Wear
     from edgetl_runtime.manifest import Manifest
@@ -41,6 +42,7 @@ __all__ = [
     "parse_points",
     "run_bench",
     "run_check",
+    "run_doctor",
     "run_fleet",
     "run_info",
     "run_install",
@@ -65,6 +67,7 @@ class Where:
 
 
 HERE = Where()
+ANYWHERE = Where(device="auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,13 @@ def run_info(bundle: Path) -> Manifest:
 
     with Bundle.open(bundle) as opened:
         return opened.manifest
+
+
+def run_doctor(bundle: Path | None = None, *, where: Where = ANYWHERE) -> Examination:
+    """Look at this machine, and at what a bundle would be opened as."""
+    from edgetl_runtime.examination import examine
+
+    return examine(bundle, where)
 
 
 def run_install(

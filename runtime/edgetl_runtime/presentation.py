@@ -5,11 +5,13 @@ Results in, text out: it prints nothing and measures nothing.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl_runtime.layout import paragraphs as _paragraphs
+from edgetl_runtime.layout import table as _table
+from edgetl_runtime.layout import wrap as _wrap
 from edgetl_runtime.verdict import points
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ __all__ = [
     "render_verdict",
 ]
 
-WIDTH = 80
 MAX_FLIPS = 10
 MAX_CLASSES = 10
 MAX_LEFT_OUT = 5
@@ -280,29 +281,6 @@ def render_ledger(ledger: Ledger) -> str:
         damaged if ledger.damaged else "",
         *(_wrap(f"{wear.test_set[:12]} is worn: {wear.describe()}") for wear in sets if wear.worn),
     )
-
-
-def _paragraphs(*parts: str) -> str:
-    return "\n\n".join(part for part in parts if part)
-
-
-def _wrap(text: str, indent: int = 0) -> str:
-    return textwrap.fill(
-        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Return columns two spaces apart, the first `left` of them flush left and the others flush right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _more(count: int, what: str) -> str:

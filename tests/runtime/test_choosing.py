@@ -146,7 +146,7 @@ def test_where_many_pictures_a_second_count_that_is_measured(
 def test_the_throughput_of_a_batch_counts_all_runs_in_flight(tmp_path: Path, opened: list[str]) -> None:
     folder = two_speeds(tmp_path / "bundle")
     with Session.open(folder, variant="slow") as slow, Session.open(folder, variant="fast") as fast:
-        times = throughput_interleaved([slow, fast])
+        times = throughput_interleaved([slow, fast], 1)
     assert times[0] > times[1] > 0
 
 

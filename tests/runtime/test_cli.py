@@ -23,6 +23,7 @@ COMMANDS = (
     "ledger",
     "bench",
     "info",
+    "doctor",
     "install",
     "rollback",
 )
@@ -127,6 +128,22 @@ def test_bench_times_every_variant_that_can_be_used(bundle, data, capsys):
     ]
     assert row.split()[:2] == ["onnx-fp32", "cpu"]
     assert "2 runs each" in output.out
+
+
+def test_doctor_tells_the_machine_and_what_a_bundle_would_be_opened_as(bundle, capsys):
+    assert main(["doctor"]) == 0
+    assert "ok        onnxruntime " in capsys.readouterr().out
+    assert main(["doctor", str(bundle), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["opening"]["device_asked"] == "auto"
+    assert found["opening"]["variant"] == found["opening"]["choice"]["variant"]
+    assert main(["doctor", str(bundle), "--variant", "onnx-fp32", "--device", "cpu"]) == 0
+    told = "Bundle colours, variant onnx-fp32, device cpu, for latency: onnx-fp32 on cpu."
+    assert told in capsys.readouterr().out
+    assert main(["doctor", str(bundle), "--device", "npu9"]) == 2
+    output = capsys.readouterr()
+    assert "no device 'npu9' here" in " ".join(output.out.split())
+    assert output.err == ""
 
 
 def test_bench_says_what_cannot_be_used(bundle, capsys):

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edgetl_runtime import __version__
-from edgetl_runtime.cli import bench, check, fleet, info, install, ledger, plan, predict, rollback, validate
+from edgetl_runtime.cli import (
+    bench,
+    check,
+    doctor,
+    fleet,
+    info,
+    install,
+    ledger,
+    plan,
+    predict,
+    rollback,
+    validate,
+)
 from edgetl_runtime.cli.guard import EXIT_CODES, Outcome, guarded
 from edgetl_runtime.cli.printing import print_text
 
@@ -33,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "ledger": ledger,
     "bench": bench,
     "info": info,
+    "doctor": doctor,
     "install": install,
     "rollback": rollback,
 }

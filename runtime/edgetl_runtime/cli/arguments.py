@@ -19,11 +19,11 @@ def add_session(parser: ArgumentParser) -> None:
     add_target(parser)
 
 
-def add_target(parser: ArgumentParser) -> None:
-    """Add which variant runs where."""
+def add_target(parser: ArgumentParser, device: str = "cpu") -> None:
+    """Add which variant runs where; `device` is the default."""
     parser.add_argument("--variant", default="auto", help="its name; default: the first whose engine is here")
-    device = "where the engine runs: cpu, gpu, npu, ...; auto: whatever is fastest here; default: cpu"
-    parser.add_argument("--device", default="cpu", help=device)
+    place = f"where the engine runs: cpu, gpu, npu, ...; auto: whatever is fastest here; default: {device}"
+    parser.add_argument("--device", default=device, help=place)
     parser.add_argument("--fallback", metavar="DEVICE", help="used where --device cannot be; default: none")
     parser.add_argument("--threads", metavar="N", type=int, help="of the engine; default: its own choice")
     hint = "one picture soon, or many pictures a second; default: latency"
