@@ -277,6 +277,23 @@ def test_openvino_refuses_a_device_that_is_not_there(device: str) -> None:
         opened("openvino", device=device)
 
 
+def test_a_device_whose_driver_does_not_answer_is_still_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenVINO does with an NPU whose driver is broken; the CPU must stay usable beside it."""
+    openvino = pytest.importorskip("openvino")
+
+    class Core:
+        available_devices = ("CPU", "NPU")
+
+        def get_property(self, name: str, fact: str) -> object:
+            if name == "NPU":
+                raise RuntimeError("Exception from src/npu.cpp:1:\nNo available backend")
+            return ["FULL_DEVICE_NAME"] if fact == "SUPPORTED_PROPERTIES" else "A CPU"
+
+    engine = load_engine("openvino")
+    monkeypatch.setattr(openvino, "Core", Core)
+    assert engine.devices() == {"cpu": "A CPU", "npu": "does not answer: No available backend"}
+
+
 def test_an_npu_that_is_not_there_says_what_it_needs() -> None:
     with pytest.raises(EngineError, match=r"An NPU needs its driver, and read access to /dev/accel\.$"):
         opened("openvino", device="npu")

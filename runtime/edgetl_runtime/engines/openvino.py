@@ -90,8 +90,11 @@ class OpenVinoEngine:
 
 
 def _facts(core: Any, name: str) -> str:  # openvino.Core, which mypy does not follow
-    known = core.get_property(name, "SUPPORTED_PROPERTIES")
-    return "; ".join(str(core.get_property(name, fact)) for fact in _FACTS if fact in known)
+    try:
+        known = core.get_property(name, "SUPPORTED_PROPERTIES")
+        return "; ".join(str(core.get_property(name, fact)) for fact in _FACTS if fact in known)
+    except RuntimeError as error:  # A broken driver; opening the device says more.
+        return f"does not answer: {_reason(error)}"
 
 
 def _require_device(core: Any, device: str) -> None:
