@@ -4,20 +4,24 @@ The weights are random, since none can be fetched here; they do not change the t
 a program of its own, and nothing of edgetl depends on it.
 """
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from answering import answer
+import answering
 from ultralytics import YOLO
 
 
-def main() -> None:
-    """Export once, and serve."""
-    picture = Path(sys.argv[2])
-    folder = YOLO("yolo11n-cls.yaml").export(format="openvino", imgsz=224, verbose=False)
-    model = YOLO(folder, task="classify")
-    answer(lambda: model.predict(str(picture), imgsz=224, verbose=False))
+def prepare(bundle: Path, folder: Path) -> None:
+    """Export, which is no part of any time."""
+    exported = YOLO("yolo11n-cls.yaml").export(format="openvino", imgsz=224, verbose=False)
+    (folder / "model.txt").write_text(str(Path(exported).absolute()), encoding="utf-8")
+
+
+def load(folder: Path, picture: Path) -> Callable[[], object]:
+    """Open it."""
+    model = YOLO((folder / "model.txt").read_text(encoding="utf-8"), task="classify")
+    return lambda: model.predict(str(picture), imgsz=224, verbose=False)
 
 
 if __name__ == "__main__":
-    main()
+    answering.main(prepare, load)
