@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/cpp"
 def program(tmp_path):
     utils = pytest.importorskip("openvino.utils", reason="needs openvino")
     if not (shutil.which("cmake") and shutil.which("c++")):
-        pytest.skip("needs cmake and a C++ compiler")
+        pytest.skip("cmake or a C++ compiler is not installed. Run: make test-system")
     build = tmp_path / "build"
     for command in (
         ["cmake", "-S", EXAMPLE, "-B", build, f"-DOpenVINO_DIR={utils.get_cmake_path()}"],

@@ -1,5 +1,6 @@
 """The inspection station: its interface by HTTP, and its page in a real browser."""
 
+import shutil
 import threading
 import time
 
@@ -90,8 +91,11 @@ def browser(tmp_path):
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
     from selenium.webdriver.chrome.service import Service
 
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium or chromedriver is not installed. Run: make test-system")
     options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = chromium
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     for flag in (
         "--headless=new",
@@ -101,7 +105,7 @@ def browser(tmp_path):
         profile,
     ):
         options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    opened = webdriver.Chrome(options=options, service=Service(driver))
     yield opened
     opened.quit()
 
