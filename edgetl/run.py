@@ -39,7 +39,7 @@ class Run:
 
     backbone: the name that makes the network. preprocess, mean, std: what it is fed. temperature: of the
     logits, fitted on the choosing half of validation. dataset: path, fingerprint, counts and flaws. recipe:
-    settings. steps: what was tried, see `events.Step`. figures: of the verifying half. interrupted: by Ctrl-C.
+    settings. steps: those tried, see `events.Step`. figures: of the verifying half. interrupted: by Ctrl-C.
     licence: of the pretrained weights. search: how these settings were found: attempts, probes, advice.
     """
 
