@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgetl.advise.advisor import give_advice
 from edgetl.advise.request import Request
 from edgetl.cost import Limits
 from edgetl.dataset import Dataset
@@ -48,6 +47,8 @@ def advised(
     key = _key(dataset, recipe, named)
     kept = _read(folder / _FILE)
     if kept.get("key") != key:
+        from edgetl.advise.advisor import give_advice  # It brings all of scikit-learn, pandas with it.
+
         advice = give_advice(dataset, request_of(recipe, named), watcher)
         kept = {"key": key, "advice": advice.to_json()}
         write_text(folder / _FILE, json.dumps(kept, indent=2) + "\n")

@@ -25,6 +25,9 @@ def train(
     """Fine-tune a backbone on your pictures: first the head, then more as long as it helps."""
 
     def command() -> int:
+        from edgetl_runtime.listing import list_dataset
+
+        list_dataset(data)  # Refuses what is no data set before torch is loaded, which takes seconds.
         from edgetl.cli.console import open_watcher, render_run
         from edgetl.cli.settings import named_settings, resolve_recipe
         from edgetl.finetuning import finetune_as

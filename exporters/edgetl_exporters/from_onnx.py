@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import onnxslim
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, compose, helper, numpy_helper, version_converter
 
-from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, find_classifier, tidied
+from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, find_classifier, slimmed
 from edgetl_exporters.model import Floats, Model, Pixels
 from edgetl_exporters.quiet import quiet
 from edgetl_runtime.errors import ContractError, InputError
@@ -63,8 +62,8 @@ def from_onnx(model: Model, path: Path) -> None:
     for name in (LOGITS, PROBABILITIES):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", classes]))
     with quiet():
-        slim = onnxslim.slim(network)
-    onnx.save(tidied(slim), path)
+        slim = slimmed(network)
+    onnx.save(slim, path)
     try:
         find_classifier(onnx.load(path))
     except ContractError as error:

@@ -33,6 +33,13 @@ class Classifier:
     transposed: bool
 
 
+def slimmed(model: ModelProto) -> ModelProto:
+    """Return a copy with constants folded and dead ends removed, and tidied."""
+    import onnxslim  # It brings sympy: seconds that only an export should take.
+
+    return tidied(onnxslim.slim(model))
+
+
 def tidied(model: ModelProto) -> ModelProto:
     """Return a copy in the form that engines and quantizers know best, without what does not compute.
 

@@ -10,12 +10,11 @@ The graph takes pixels and gives probabilities, so that no app needs a second de
 from pathlib import Path
 
 import onnx
-import onnxslim
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from edgetl_exporters.graph import tidied
+from edgetl_exporters.graph import slimmed
 from edgetl_exporters.model import Floats, Model, Pixels
 from edgetl_exporters.quiet import quiet
 from edgetl_runtime.pictures import Task
@@ -64,8 +63,8 @@ def to_onnx(model: Model, path: Path) -> None:
             verbose=False,
         )
         assert program is not None
-        slim = onnxslim.slim(program.model_proto)
-    onnx.save(tidied(slim), path)
+        slim = slimmed(program.model_proto)
+    onnx.save(slim, path)
 
 
 def torch_logits(model: Model, pixels: Pixels, batch: int = 16) -> Floats:

@@ -236,9 +236,9 @@ def test_features_and_speeds_are_those_of_the_size_that_was_asked_for(
 def test_a_training_that_goes_on_keeps_its_advice(colours: Path, tmp_path: Path, advice: Advice) -> None:
     dataset, recipe, diary = load_dataset(colours), Recipe(backbone="auto"), Diary()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgetl.advise.follow.give_advice", lambda *_: advice)
+        patch.setattr("edgetl.advise.advisor.give_advice", lambda *_: advice)
         first, told = advised(dataset, recipe, set(), tmp_path, diary)
-        patch.setattr("edgetl.advise.follow.give_advice", None)  # It would be called in vain.
+        patch.setattr("edgetl.advise.advisor.give_advice", None)  # It would be called in vain.
         again, _ = advised(dataset, recipe, set(), tmp_path, diary)
     assert first == again
     assert told["backbone"] == "efficientnet_lite0"
