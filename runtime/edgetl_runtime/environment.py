@@ -20,7 +20,10 @@ FLAGS = (
     *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
     *("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
-DISTRIBUTIONS = ("numpy", "pillow", "simplejpeg", "onnxruntime", "openvino")
+DISTRIBUTIONS = (
+    *("numpy", "pillow", "simplejpeg"),
+    *("onnxruntime", "onnxruntime-qnn", "onnxruntime-ep-openvino", "openvino"),
+)
 
 
 @dataclass(frozen=True, slots=True)

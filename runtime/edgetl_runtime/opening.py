@@ -104,7 +104,7 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     engine = compiled()
     session = Session(bundle, variant, engine, batch=batch, reopen=compiled_anew)
     if target.prove:
-        executed: JSON = [engine.executed_device, engine.driver]
+        executed: JSON = [engine.executed_device, engine.version, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}
         known = None if target.prove == "anew" else memory.read("proof", **facts)
         session.proof = proof_from_json(known, variant.name, session.device)

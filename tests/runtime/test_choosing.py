@@ -3,12 +3,15 @@ import sys
 from pathlib import Path
 from threading import Lock
 from time import sleep
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from tiny_bundle import tiny_bundle, tiny_variant
 
+from edgetl_runtime import environment
 from edgetl_runtime.choosing import throughput_interleaved, time_interleaved
 from edgetl_runtime.engines.ort import OrtEngine
 from edgetl_runtime.errors import EngineError, ProofError
@@ -230,3 +233,29 @@ def test_a_proof_is_recalled_for_the_same_device_and_settings_only(tmp_path: Pat
     for file in cache_files("proof"):
         file.write_text("[[null, ", encoding="utf-8")
     assert [remembered(), remembered()] == [False, True]
+
+
+def test_another_engine_or_driver_makes_what_is_remembered_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_bundle(tmp_path / "bundle", variants=(tiny_variant("onnxruntime"),))
+
+    def remembered() -> list[bool]:
+        found = []
+        for _ in range(2):
+            with Session.open(folder) as session:
+                assert session.proof is not None
+                found.append(session.proof.remembered)
+        return found
+
+    assert remembered() == [False, True]
+    monkeypatch.setattr(onnxruntime, "__version__", "99.0")
+    assert remembered() == [False, True]
+    [cpu] = [one for one in onnxruntime.get_ep_devices() if one.ep_name == "CPUExecutionProvider"]
+    newer = SimpleNamespace(
+        ep_name=cpu.ep_name, ep_vendor="x", ep_metadata={"version": "99.0"}, device=cpu.device
+    )
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: [newer])
+    assert remembered() == [False, True]
+    monkeypatch.setattr(environment, "_versions", lambda: {"onnxruntime-ep-openvino": "99.0"})
+    assert remembered() == [False, True]

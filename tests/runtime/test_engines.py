@@ -228,7 +228,7 @@ def test_an_engine_names_the_devices_that_are_here(name: str) -> None:
     engine = opened(name)
     devices = type(engine).devices()
     assert "cpu" in devices
-    assert engine.driver == devices["cpu"]
+    assert engine.driver.startswith(devices["cpu"])
     assert "azure" not in devices  # A service elsewhere is no device.
 
 

@@ -41,7 +41,7 @@ class OrtEngine:
         self._model = model
         self.executed_device = device.lower()
         self.version: str = onnxruntime.__version__
-        self.driver = provider
+        self.driver = "; ".join((provider, *_devices(provider)))
 
     @classmethod
     def devices(cls) -> dict[str, str]:
@@ -85,6 +85,17 @@ def _compile(model: Path, options: Any, provider: str, providers: list[str] | No
             "Check the device's driver, or name a fallback."
         )
     return session
+
+
+def _devices(provider: str) -> list[str]:
+    """Return what a provider tells of itself, as of its version, and of the devices that it found."""
+    found = []
+    for one in onnxruntime.get_ep_devices():
+        if one.ep_name == provider:
+            told = {**one.ep_metadata, **one.device.metadata}
+            ids = f"{one.ep_vendor} {one.device.vendor} {one.device.vendor_id}:{one.device.device_id}"
+            found.append(" ".join((ids, *(f"{key}={told[key]}" for key in sorted(told)))))
+    return sorted(found)
 
 
 def _ports(nodes: list[Any]) -> list[Port]:  # onnxruntime.NodeArg has no types
