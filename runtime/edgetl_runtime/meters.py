@@ -115,7 +115,7 @@ class Meters:
         after = read_counters()
         joules = joules_between(self.before, after)
         return Performance(
-            throughput_per_s=round(pictures / seconds, 3) if seconds > 0 else None,
+            throughput_per_s=round(pictures / seconds, 3) if pictures and seconds > 0 else None,
             cold_start_ms=None if cold_start_ms is None else round(cold_start_ms, 3),
             reference_ms=round(median(self.references_ms), 4),
             peak_memory_bytes=peak_memory_bytes(),

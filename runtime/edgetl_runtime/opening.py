@@ -103,6 +103,7 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
 
     engine = compiled()
     session = Session(bundle, variant, engine, batch=batch, reopen=compiled_anew)
+    session.threads, session.hint = target.threads, target.hint
     if target.prove:
         executed: JSON = [engine.executed_device, engine.version, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}

@@ -55,9 +55,10 @@ class Session:
     """An opened variant, to be closed or used in `with`; its methods may be called from several threads.
 
     bundle, manifest, variant: what was opened. preprocess: what `predict` does to pictures. labels: the
-    classes. device: where the engine truly runs. batch: pictures per run. proof: what was checked, and
-    whether now or earlier; None where it was left out. skipped: the variants that were preferred and could
-    not be used. choice: how `device="auto"` decided. opening_ms: how long opening took, proof included.
+    classes. device: where the engine truly runs. batch: pictures per run. threads, hint: as it was opened.
+    proof: what was checked, and whether now or earlier; None where it was left out. skipped: the variants
+    that were preferred and could not be used. choice: how `device="auto"` decided. opening_ms: how long
+    opening took, proof included.
     Of a folder of slots, all this is that of `current`, which goes with every switch.
     """
 
@@ -84,6 +85,8 @@ class Session:
         self.labels = bundle.manifest.classes
         self.device = engine.executed_device
         self.batch = batch
+        self.threads: int | None = None
+        self.hint: Hint = "latency"
         self.proof: Proof | None = None
         self.skipped: tuple[Skipped, ...] = ()
         self.choice: Choice | None = None

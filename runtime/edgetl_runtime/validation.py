@@ -67,7 +67,7 @@ def validate(
 
     Raises:
         InputError: The dataset does not fit the bundle, too many of its pictures are unusable, or the journal
-            is of another bundle, variant, device, machine or dataset.
+            is of another bundle, variant, device, number of threads, hint, machine or dataset.
         ContractError: The engine gave numbers that are no probabilities.
     """
     if session.batch != (session.variant.batch or 1):
@@ -170,6 +170,8 @@ def _subject(session: Session, dataset: Index) -> dict[str, JSON]:
         "bundle": session.bundle.id,
         "variant": session.variant.name,
         "device": session.device,
+        "threads": session.threads,
+        "hint": session.hint,
         "dataset": dataset.fingerprint,
         "machine": [environment.cpu, environment.cores, environment.os],
         "versions": dict(environment.versions),

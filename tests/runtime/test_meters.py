@@ -99,3 +99,4 @@ def test_a_measurement_is_framed_by_readings() -> None:
     assert found.throughput_per_s == pytest.approx(5, rel=0.1)
     assert (found.cold_start_ms, found.reference_ms) == (123.457, pytest.approx(found.reference_ms))
     assert found.reference_ms > 0
+    assert Meters.begin().finish(0, None).throughput_per_s is None  # Of nothing is no speed.

@@ -149,6 +149,20 @@ def test_a_journal_of_another_variant_is_not_gone_on_with(bundle, data, tmp_path
                 validate(session, data, journal=tmp_path / "journal", resume=True)
 
 
+@pytest.mark.parametrize("other", [{"threads": 2}, {"hint": "throughput"}])
+def test_a_journal_of_other_times_is_not_gone_on_with(bundle, data, tmp_path, other):
+    journal = tmp_path / "journal"
+    with Session.open(bundle, threads=1) as session:
+        validate(session, data, journal=journal)
+    with Session.open(bundle, **{"threads": 1, **other}) as session:
+        [name] = other
+        with pytest.raises(InputError, match=f"was begun with another {name}: it cannot be gone on with"):
+            validate(session, data, journal=journal, resume=True)
+    with Session.open(bundle, threads=1) as session:
+        performance = validate(session, data, journal=journal, resume=True).performance
+        assert performance.throughput_per_s is None
+
+
 def test_progress_is_told_after_every_picture(bundle, data):
     told = []
     with Session.open(bundle) as session:
