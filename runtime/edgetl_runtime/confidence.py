@@ -17,28 +17,37 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-__all__ = ["confidence_figures"]
+__all__ = ["threshold_figures", "untempered_figures"]
 
 _LEAST = float(np.finfo(np.float32).smallest_subnormal)  # what is less was rounded to zero
 
 
-def confidence_figures(
-    right: Bools, shares: NDArray[Any], temperature: float, reject_below: float | None
-) -> dict[str, Figure]:
-    """Return the figures of the confidence of pictures with one label each.
+def untempered_figures(right: Bools, shares: NDArray[Any], temperature: float) -> dict[str, Figure]:
+    """Return the calibration error that confidence has without its temperature; one label for each picture.
 
     Args:
         right: (n,) whether the most probable class is the target.
         shares: (n, classes) probabilities, at this temperature.
-        reject_below: answers of less confidence are rejected; None rejects none.
     """
-    untempered = expected_calibration_error(right, _untempered(shares, temperature))
+    found = expected_calibration_error(right, _untempered(shares, temperature))
     name = "calibration_error_before_temperature"
-    found = {name: Figure(name, untempered.value, untempered.low, untempered.high, untempered.n)}
+    return {name: Figure(name, found.value, found.low, found.high, found.n)}
+
+
+def threshold_figures(
+    right: Bools, confidence: NDArray[Any], reject_below: float | None
+) -> dict[str, Figure]:
+    """Return the share of pictures that a threshold answers, and of these the share that is right.
+
+    Args:
+        right: (n,) whether the most probable class is the target.
+        confidence: (n,) its probability.
+        reject_below: answers of less confidence are rejected; None rejects none, and there are no figures.
+    """
     if reject_below is None:
-        return found
-    answered = shares.max(axis=1) >= reject_below
-    found["answered"] = _share("answered", int(answered.sum()), len(answered))
+        return {}
+    answered = confidence >= reject_below
+    found = {"answered": _share("answered", int(answered.sum()), len(answered))}
     if answered.any():
         kept = int((right & answered).sum())
         found["precision_of_answers"] = _share("precision_of_answers", kept, int(answered.sum()))

@@ -20,8 +20,14 @@ STAGES = 4
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one picture gave: probabilities and the milliseconds of each stage, or why it cannot be used."""
+    """What one picture gave, or why it cannot be used.
 
+    predicted: the number of the class, or of several labels any number of them. confidence: the highest
+    probability. shares: all probabilities, () where they are too many to keep. times_ms: of each stage.
+    """
+
+    predicted: tuple[int, ...] = ()
+    confidence: float = 0.0
     shares: tuple[float, ...] = ()
     times_ms: tuple[float, ...] = ()
     unreadable: str = ""
@@ -64,6 +70,7 @@ class Journal:
         if entry.unreadable:
             row["unreadable"] = entry.unreadable
         else:
+            row |= {"predicted": list(entry.predicted), "confidence": entry.confidence}
             row |= {"shares": list(entry.shares), "ms": list(entry.times_ms)}
         self._write(row)
 
@@ -120,10 +127,17 @@ def _entry(row: dict[str, JSON]) -> Entry | None:
     match row:
         case {"sha256": str(), "unreadable": str() as reason}:
             return Entry(unreadable=reason)
-        case {"sha256": str(), "shares": list() as shares, "ms": list() as times} if len(times) == STAGES:
+        case {
+            "sha256": str(),
+            "predicted": list() as predicted,
+            "confidence": float() | int() as confidence,
+            "shares": list() as shares,
+            "ms": list() as times,
+        } if len(times) == STAGES:
+            classes = tuple(one for one in predicted if isinstance(one, int))
             numbers = [float(one) for one in (*shares, *times) if isinstance(one, (int, float))]
-            if len(numbers) == len(shares) + STAGES:
-                return Entry(tuple(numbers[:-STAGES]), tuple(numbers[-STAGES:]))
+            if len(classes) == len(predicted) and len(numbers) == len(shares) + STAGES:
+                return Entry(classes, float(confidence), tuple(numbers[:-STAGES]), tuple(numbers[-STAGES:]))
     return None
 
 

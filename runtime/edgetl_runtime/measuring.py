@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from edgetl_runtime.journal import STAGES, Entry, Journal
 from edgetl_runtime.meters import Meters
 from edgetl_runtime.performance import Performance
 from edgetl_runtime.pictures import Picture, Unreadable
+from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD
+from edgetl_runtime.predictions import MAX_PROBABILITY_CLASSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,25 +35,49 @@ _MARKS = 20
 class Measured:
     """What one pass gave, in the order of the pictures that could be decoded.
 
-    shares: (n, classes) float32, 0–1. times_ms: (n, 4), decode, resize, infer and outputs.
+    predicted: (n,) integers, or of several labels (n, classes) bool. confidence: (n,) float64, 0–1.
+    shares: (n, classes) float32, 0–1, or None where they are too many to keep. times_ms: (n, 4) float64,
+    decode, resize, infer and outputs.
     """
 
     pictures: list[Picture]
     unreadable: list[Unreadable]
-    shares: NDArray[np.float32]
+    predicted: NDArray[Any]
+    confidence: NDArray[np.float64]
+    shares: NDArray[np.float32] | None
     times_ms: NDArray[np.float64]
     performance: Performance
 
 
+class _Columns:
+    """The numbers of each picture, one row after the other."""
+
+    def __init__(self, most: int, session: Session) -> None:
+        classes, self._several = len(session.labels), session.manifest.task == "multi_label"
+        self.predicted = np.zeros((most, classes), bool) if self._several else np.zeros(most, np.int64)
+        self.confidence = np.empty(most)
+        kept = classes <= MAX_PROBABILITY_CLASSES
+        self.shares = np.empty((most, classes), np.float32) if kept else None
+        self.times_ms = np.empty((most, STAGES))
+
+    def put(self, row: int, entry: Entry) -> None:
+        self.confidence[row], self.times_ms[row] = entry.confidence, entry.times_ms
+        if self._several:
+            self.predicted[row, list(entry.predicted)] = True
+        else:
+            (self.predicted[row],) = entry.predicted
+        if self.shares is not None:
+            self.shares[row] = entry.shares
+
+
 def measure(session: Session, pictures: Sequence[Picture], journal: Journal, progress: Progress) -> Measured:
-    """Run every picture that the journal does not know; memory grows by one row of numbers per picture.
+    """Run every picture that the journal does not know; memory grows by one short row of numbers per picture.
 
     Raises:
         ContractError: The engine gave numbers that are no probabilities.
     """
     cold_start_ms = _first_answer(session)
-    shares = np.empty((len(pictures), len(session.manifest.classes)), np.float32)
-    times = np.empty((len(pictures), STAGES))
+    columns = _Columns(len(pictures), session)
     decoded: list[Picture] = []
     unreadable: list[Unreadable] = []
     fresh, every = 0, max(1, len(pictures) // _MARKS)
@@ -63,13 +89,21 @@ def measure(session: Session, pictures: Sequence[Picture], journal: Journal, pro
         if entry.unreadable:
             unreadable.append(Unreadable(picture.path, entry.unreadable))
         else:
-            shares[len(decoded)], times[len(decoded)] = entry.shares, entry.times_ms
+            columns.put(len(decoded), entry)
             decoded.append(picture)
         if done % every == 0:
             meters.mark()
         progress(done, len(pictures))
     n = len(decoded)
-    return Measured(decoded, unreadable, shares[:n], times[:n], meters.finish(fresh, cold_start_ms))
+    return Measured(
+        decoded,
+        unreadable,
+        columns.predicted[:n],
+        columns.confidence[:n],
+        None if columns.shares is None else columns.shares[:n],
+        columns.times_ms[:n],
+        meters.finish(fresh, cold_start_ms),
+    )
 
 
 def _first_answer(session: Session) -> float | None:
@@ -90,9 +124,15 @@ def _answered(session: Session, picture: Picture, journal: Journal) -> Entry:
 
 
 def _timed(session: Session, picture: Picture) -> Entry:
-    """Return the probabilities of one picture, and the milliseconds of each stage."""
-    shares, times_ms = answer_in_stages(session, picture.path)
-    return Entry(tuple(shares.clip(0, 1).tolist()), tuple(times_ms.tolist()))
+    """Return what is kept of the answer to one picture, and the milliseconds of each stage."""
+    found, times_ms = answer_in_stages(session, picture.path)
+    shares = found.clip(0, 1)
+    if session.manifest.task == "multi_label":
+        predicted = tuple(np.flatnonzero(shares >= MULTI_LABEL_THRESHOLD).tolist())
+    else:
+        predicted = (int(shares.argmax()),)
+    kept = tuple(shares.tolist()) if len(shares) <= MAX_PROBABILITY_CLASSES else ()
+    return Entry(predicted, float(shares.max()), kept, tuple(times_ms.tolist()))
 
 
 def answer_in_stages(

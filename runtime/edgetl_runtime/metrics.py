@@ -68,19 +68,25 @@ def figures(
     target: Array,
     predicted: Array,
     probabilities: Array | None,
+    *,
+    confidence: Array | None = None,
 ) -> dict[str, Figure]:
-    """Return every figure that is defined for these predictions, by name, the headline first."""
+    """Return every figure that is defined for these predictions, by name, the headline first.
+
+    Args:
+        confidence: (n,) probability of the predicted class, where `probabilities` were not kept.
+    """
     if task == "multi_label":
         found: list[Figure | None] = [subset_accuracy(target, predicted), macro_f1(target, predicted)]
-        truth = target
     else:
         found = [accuracy(target, predicted), balanced_accuracy(target, predicted, len(classes))]
-        truth = np.asarray(target)[:, None] == np.arange(len(classes))
     if probabilities is not None:
+        truth = target if task == "multi_label" else np.asarray(target)[:, None] == np.arange(len(classes))
         found.append(auc(truth, probabilities))
         if task == "single_label":
             confidence = np.take_along_axis(probabilities, np.asarray(predicted)[:, None], axis=1)[:, 0]
-            found.append(expected_calibration_error(target == predicted, confidence))
+    if task == "single_label" and confidence is not None:
+        found.append(expected_calibration_error(target == predicted, confidence))
     return {figure.name: figure for figure in found if figure is not None}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgetl_runtime.confidence import confidence_figures
+from edgetl_runtime.confidence import threshold_figures, untempered_figures
 from edgetl_runtime.engines import caveats
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
@@ -21,10 +21,9 @@ from edgetl_runtime.journal import Journal
 from edgetl_runtime.measuring import Measured, measure
 from edgetl_runtime.metrics import Figure, f1_per_class, figures, recall_per_class
 from edgetl_runtime.pictures import Index, Unreadable, index
-from edgetl_runtime.predictions import MAX_PROBABILITY_CLASSES, Predictions
+from edgetl_runtime.predictions import Predictions
 from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt, Stage
 from edgetl_runtime.selection import Selection, select
-from edgetl_runtime.session import MULTI_LABEL_THRESHOLD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +126,7 @@ def _listing(unusable: Sequence[Unreadable]) -> str:
 
 def _receipt(session: Session, dataset: Index, selection: Selection, measured: Measured) -> Receipt:
     manifest, root = session.manifest, dataset.root
-    target, predicted = _answers(session, measured)
+    target, predicted = _target(session, measured), measured.predicted
     left_out = [*dataset.unreadable, *selection.copies, *selection.conflicts, *measured.unreadable]
     return Receipt(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -137,7 +136,7 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
         dataset=DatasetId(root.resolve().name, dataset.fingerprint, len(target), selection.split),
         task=manifest.task,
         classes=manifest.classes,
-        figures=_figures(session, target, predicted, measured.shares),
+        figures=_figures(session, target, measured),
         per_class=_per_class(manifest.classes, target, predicted),
         latency=_latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
@@ -149,18 +148,22 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
             sha256=tuple(picture.sha256 for picture in measured.pictures),
             target=target,
             predicted=predicted,
-            confidence=measured.shares.max(axis=1).astype(np.float64),
-            probabilities=measured.shares if len(manifest.classes) <= MAX_PROBABILITY_CLASSES else None,
+            confidence=measured.confidence,
+            probabilities=measured.shares,
         ),
     )
 
 
-def _figures(session: Session, target: Column, predicted: Column, shares: Column) -> dict[str, Figure]:
+def _figures(session: Session, target: Column, measured: Measured) -> dict[str, Figure]:
     manifest, variant = session.manifest, session.variant
-    found = figures(manifest.task, manifest.classes, target, predicted, shares)
+    predicted, shares, confidence = measured.predicted, measured.shares, measured.confidence
+    found = figures(manifest.task, manifest.classes, target, predicted, shares, confidence=confidence)
     if manifest.task == "multi_label":
         return found
-    return found | confidence_figures(target == predicted, shares, variant.temperature, variant.reject_below)
+    right = target == predicted
+    if shares is not None:
+        found |= untempered_figures(right, shares, variant.temperature)
+    return found | threshold_figures(right, confidence, variant.reject_below)
 
 
 def _subject(session: Session, dataset: Index) -> dict[str, JSON]:
@@ -178,17 +181,16 @@ def _subject(session: Session, dataset: Index) -> dict[str, JSON]:
     }
 
 
-def _answers(session: Session, measured: Measured) -> tuple[Column, Column]:
-    """Return targets and predictions as `Predictions` wants them."""
+def _target(session: Session, measured: Measured) -> Column:
+    """Return the right answers as `Predictions` wants them."""
     classes = session.manifest.classes
     number = {name: k for k, name in enumerate(classes)}
     if session.manifest.task == "single_label":
-        target = np.array([number[picture.labels[0]] for picture in measured.pictures])
-        return target, measured.shares.argmax(axis=1)
+        return np.array([number[picture.labels[0]] for picture in measured.pictures])
     table = np.zeros((len(measured.pictures), len(classes)), bool)
     for row, picture in zip(table, measured.pictures, strict=True):
         row[[number[name] for name in picture.labels]] = True
-    return table, measured.shares >= MULTI_LABEL_THRESHOLD
+    return table
 
 
 def _per_class(classes: Sequence[str], target: Column, predicted: Column) -> dict[str, Figure]:

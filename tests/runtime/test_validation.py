@@ -1,3 +1,6 @@
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -274,6 +277,48 @@ def test_a_multi_label_bundle_is_measured_by_label_sets(tmp_path):
     assert receipt.per_class["red"].name == "f1"
     assert receipt.per_class["red"].value == pytest.approx(2 / 3)
     assert receipt.predictions.confidence[order.index("2.png")] == pytest.approx(0.49)
+
+
+def stub_of_many_classes(path, classes, pictures):
+    """A session that gives class 1 of so many to each picture, and the pictures, all of class 0 or 1."""
+    names = [f"c{number:05}" for number in range(classes)]
+    bundle = tiny_bundle(path / "bundle", classes=tuple(names))
+    for number in range(pictures):
+        write_colour(path / f"data/{number}.png", "red", number)
+    labels = [names[number % 2] for number in range(pictures)]
+    rows = [f"data/{number}.png,{label}\n" for number, label in enumerate(labels)]
+    (path / "d.csv").write_text("path,label\n" + "".join(rows), encoding="utf-8")
+    share = np.full(classes, 0.1 / (classes - 1), np.float32)
+    share[1] = 0.9
+    session = stub_session(bundle, [])
+    session._engine.get().run = lambda images: (share[np.newaxis], share[np.newaxis])
+    return session, replace(index(path / "d.csv"), classes=tuple(names))
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(20, True), (21, False)])
+def test_of_many_classes_only_what_the_figures_need_is_kept(tmp_path, classes, kept):
+    session, data = stub_of_many_classes(tmp_path, classes, 6)
+    receipt = validate(session, data, journal=tmp_path / "journal")
+    assert receipt.figures["accuracy"].value == 0.5
+    assert receipt.figures["expected_calibration_error"].value == pytest.approx(0.4)
+    assert ("auc" in receipt.figures) is kept
+    assert receipt.predictions.confidence.tolist() == [pytest.approx(0.9)] * 6
+    assert (receipt.predictions.probabilities is not None) is kept
+    resumed = validate(session, data, journal=tmp_path / "journal", resume=True)
+    assert resumed.predictions.to_json() == receipt.predictions.to_json()
+    assert resumed.figures == receipt.figures
+
+
+def test_memory_does_not_grow_with_the_classes_of_each_picture(tmp_path):
+    session, data = stub_of_many_classes(tmp_path, 10_000, 150)
+    tracemalloc.start()
+    try:
+        validate(session, data, journal=tmp_path / "journal")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 * 10_000 * 4 / 2  # Half of one table of float32.
+    assert (tmp_path / "journal").stat().st_size < 150 * 1_000
 
 
 def test_probabilities_that_bfloat16_rounded_above_one_are_cut(bundle, tmp_path):
