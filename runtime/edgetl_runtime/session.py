@@ -236,7 +236,8 @@ class Session:
 
         Args:
             ahead: how many pictures may be taken beyond those that were answered, rounded up to whole
-                batches; None: enough to keep all cores busy.
+                batches; None: enough to keep all cores busy. 1 answers each picture of a camera before the
+                next one is taken.
             errors: "raise" ends the stream at a picture that cannot be used; "yield" gives its `PictureError`
                 as a value and goes on.
             channels: as in `predict`.

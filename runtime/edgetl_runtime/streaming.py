@@ -33,7 +33,9 @@ def in_order(
 
     The items are taken in the caller's thread, `ahead` at most beyond those whose answers were yielded,
     rounded up to whole batches. Where `answer` raises, or the iterable does, the answers before it are
-    yielded first. Whoever stops early, closes the generator or breaks out of a loop, leaves no thread behind.
+    yielded first. An answer that is ready is given before the window is full, so that a slow source delays it
+    by one batch at most. Whoever stops early, closes the generator or breaks out of a loop, leaves no thread
+    behind.
 
     Args:
         answer: is given 1 to `batch` items and called from several threads.
@@ -50,6 +52,8 @@ def in_order(
                 if not part:
                     break
                 waiting.append(pool.submit(answer, part))
+                if waiting[0].done():  # Whoever waits for it should not wait for the next item as well.
+                    break
             if not waiting:
                 break
             yield from waiting.popleft().result()
