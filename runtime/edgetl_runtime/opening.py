@@ -108,7 +108,7 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
         executed: JSON = [engine.executed_device, engine.version, engine.driver]
         facts = {**target.facts(), "variant": variant.name, "executed": executed}
         known = None if target.prove == "anew" else memory.read("proof", **facts)
-        session.proof = proof_from_json(known, variant.name, session.device)
+        session.proof = proof_from_json(known, session)
         if session.proof is None:
             session.proof = prove(session)
             memory.write("proof", proof_to_json(session.proof), **facts)

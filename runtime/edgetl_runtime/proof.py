@@ -33,6 +33,7 @@ _MAX_PROBABILITY_ERROR: dict[Execution, float] = {"f32": 0.001, "bf16": 0.05, "f
 _NOT_NPY = (ValueError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, EOFError)
 
 Quantity = Literal["mean of pixels", "pixels", "logits", "probabilities", "constancy"]
+_OF_A_CASE: tuple[Quantity, ...] = ("mean of pixels", "pixels", "logits", "probabilities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +125,17 @@ def proof_to_json(proof: Proof) -> JSON:
     return [[check.case, check.quantity, check.measured, check.limit] for check in proof.checks]
 
 
-def proof_from_json(value: JSON, variant: str, device: str) -> Proof | None:
-    """Return a proof that was remembered, or None where it is not whole or does not hold."""
-    if not isinstance(value, list) or not value:
+def proof_from_json(value: JSON, session: "Session") -> Proof | None:
+    """Return the proof of a session that was remembered, or None where it is not whole or does not hold."""
+    if not isinstance(value, list):
         return None
     checks = tuple(filter(None, map(_check_from_json, value)))
-    proof = Proof(variant, device, checks, remembered=True)
-    return proof if len(checks) == len(value) and proof.ok else None
+    whole = {(case.name, quantity) for case in session.manifest.cases for quantity in _OF_A_CASE}
+    found = {(check.case, check.quantity) for check in checks}
+    proof = Proof(session.variant.name, session.device, checks, remembered=True)
+    return (
+        proof if len(checks) == len(value) and found == {*whole, (None, "constancy")} and proof.ok else None
+    )
 
 
 def _check_from_json(value: JSON) -> Check | None:

@@ -167,7 +167,8 @@ def test_a_device_whose_preprocessing_lies_is_refused(
 
 def test_a_proof_that_is_remembered_says_so(tmp_path: Path) -> None:
     proof = prove(session_on(tiny_bundle(tmp_path / "bundle")))
-    back = proof_from_json(json.loads(json.dumps(proof_to_json(proof))), "onnx-fp32", "npu")
+    session = session_on(tmp_path / "bundle")
+    back = proof_from_json(json.loads(json.dumps(proof_to_json(proof))), session)
     assert back is not None
     assert (back.checks, back.remembered) == (proof.checks, True)
     assert back.describe() == f"{proof.describe()} This was found earlier."
@@ -179,10 +180,23 @@ def test_a_proof_that_is_remembered_says_so(tmp_path: Path) -> None:
         *(None, {}, [], [[]], [["a", "logits", 0.0]], [["a", "mood", 0.0, 1.0]], [["a", "logits", "0", 1.0]]),
         [["a", "logits", 2.0, 1.0]],
         [["a", "logits", 0.0, 1.0], 7],
+        [["jpeg", "logits", 0.0, 0.001]],
     ],
 )
-def test_what_is_no_whole_proof_that_holds_is_not_recalled(value: object) -> None:
-    assert proof_from_json(value, "v", "cpu") is None
+def test_what_is_no_proof_is_not_recalled(tmp_path: Path, value: object) -> None:
+    assert proof_from_json(value, session_on(tiny_bundle(tmp_path / "bundle"))) is None
+
+
+def test_a_proof_that_lacks_a_check_or_does_not_hold_is_not_recalled(tmp_path: Path) -> None:
+    session = session_on(tiny_bundle(tmp_path / "bundle"))
+    whole = proof_to_json(prove(session))
+    assert proof_from_json(whole, session) is not None
+    for number, (case, quantity, measured, limit) in enumerate(whole):
+        rest = [*whole[:number], *whole[number + 1 :]]
+        assert proof_from_json(rest, session) is None
+        assert proof_from_json([*rest, rest[0]], session) is None
+        assert proof_from_json([*rest, [case, quantity, limit + 1, limit]], session) is None
+        assert proof_from_json([*rest, [case, quantity, measured, limit]], session) is not None
 
 
 def test_every_disagreement_is_told_at_once(tmp_path: Path) -> None:
