@@ -6,11 +6,16 @@ the work goes on where it was. Pictures that cannot be used are logged with the 
 
 import hashlib
 import sqlite3
+import stat
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from edgetl_runtime import PictureError, Session
+
+# What each file was at the last sweep, its size and the time of its last change, and whether it was logged.
+Seen = dict[Path, tuple[tuple[int, int], bool]]
 
 TABLE = """
 create table if not exists predictions (
@@ -27,23 +32,38 @@ def open_log(path: Path) -> sqlite3.Connection:
     return log
 
 
-def sweep(session: Session, folder: Path, log: sqlite3.Connection, sizes: dict[Path, int]) -> int:
+def sweep(session: Session, folder: Path, log: sqlite3.Connection, seen: Seen) -> int:
     """Log the new pictures of a folder and return how many there were.
 
-    A file that still grows is left for the next sweep: `sizes` remembers what each had at the last one.
+    A file that still grows is left for the next sweep; one that vanished is forgotten.
     """
     count = 0
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        size = path.stat().st_size
-        if sizes.get(path) == size:
-            count += _log_one(session, path, log)
-            sizes[path] = -1  # done
-        elif sizes.get(path) != -1:
-            sizes[path] = size
+    found = _files(folder)
+    for path in seen.keys() - found.keys():
+        del seen[path]
+    for path, state in sorted(found.items()):
+        known, logged = seen.get(path, (None, False))
+        if known == state and not logged:
+            with suppress(OSError):  # It vanished just now, or will be there at the next sweep.
+                count += _log_one(session, path, log)
+                logged = True
+        seen[path] = state, logged and known == state
     return count
 
 
+def _files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return size and time of the last change of each file."""
+    found = {}
+    for path in folder.iterdir():
+        with suppress(OSError):  # It vanished just now.
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found[path] = status.st_size, status.st_mtime_ns
+    return found
+
+
 def _log_one(session: Session, path: Path, log: sqlite3.Connection) -> int:
+    session = session.current  # Of a folder of slots, the bundle that is logged is the one that answered.
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     if log.execute("select 1 from predictions where sha256 = ?", [sha256]).fetchone():
@@ -62,11 +82,11 @@ def _log_one(session: Session, path: Path, log: sqlite3.Connection) -> int:
 
 def watch(bundle: Path, folder: Path, log: Path, *, every_s: float = 1.0) -> None:
     """Sweep until interrupted."""
-    sizes: dict[Path, int] = {}
+    seen: Seen = {}
     with Session.open(bundle) as session:
         opened = open_log(log)
         while True:
-            sweep(session, folder, opened, sizes)
+            sweep(session, folder, opened, seen)
             time.sleep(every_s)
 
 

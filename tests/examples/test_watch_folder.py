@@ -45,6 +45,37 @@ def test_a_file_that_still_grows_waits(tmp_path, bundle, example):
     log.close()
 
 
+def test_files_that_vanish_end_nothing_and_are_forgotten(tmp_path, bundle, example):
+    watch_folder = example("watch_folder.py")
+    folder = tmp_path / "incoming"
+    for name in ("a.png", "b.png"):
+        write_colour(folder / name, "red", ord(name[0]))
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere")
+    log, seen = watch_folder.open_log(tmp_path / "log.sqlite"), {}
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        watch_folder.sweep(session, folder, log, seen)
+        assert set(seen) == {folder / "a.png", folder / "b.png"}
+
+        class Removing:
+            """A session whose first answer comes as the next file is removed."""
+
+            bundle, current = session.bundle, property(lambda self: self)
+
+            def predict(self, data):
+                (folder / "b.png").unlink(missing_ok=True)
+                return session.predict(data)
+
+        assert watch_folder.sweep(Removing(), folder, log, seen) == 1
+        assert watch_folder.sweep(session, folder, log, seen) == 0
+        assert set(seen) == {folder / "a.png"}
+        # Another picture under a name that was logged.
+        write_colour(folder / "a.png", "blue", 7)
+        assert [watch_folder.sweep(session, folder, log, seen) for _ in range(3)] == [0, 1, 0]
+    labels = log.execute("select name, label from predictions order by seen, rowid").fetchall()
+    assert labels == [("a.png", "red"), ("a.png", "blue")]
+    log.close()
+
+
 def test_the_program_logs_until_it_is_stopped(tmp_path, bundle, example):
     watch_folder = example("watch_folder.py")
     write_colour(tmp_path / "incoming/a.png", "red")
