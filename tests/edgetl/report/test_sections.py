@@ -281,6 +281,11 @@ def test_a_matrix_of_many_classes_gets_the_whole_width(classes, wide):
     assert ('class="scroll wide"' in page_of(facts.sources)) is wide
 
 
+def test_a_confusion_that_rounds_to_nothing_is_less_than_a_percent():
+    text = page_of(sources_of(measured_receipt([0] * 300, [1] + [0] * 299)))
+    assert "1 <small><1 %</small>" in text.replace("&lt;", "<")
+
+
 def test_many_classes_show_their_most_frequent_confusions():
     names = tuple(f"c{number}" for number in range(21))
     target, answers = [0, 0, 0, 5, 5, 7], [1, 1, 0, 6, 5, 7]
