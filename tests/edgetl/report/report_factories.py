@@ -193,11 +193,12 @@ def region_bundle(path: Path, **changes: Any) -> Path:
     """A bundle whose answer is red or green by the mean brightness of `REGION`, whatever else is there.
 
     Args:
-        changes: fields of the manifest; the graph stays one of a single label.
+        changes: fields of the manifest; of several labels it has those with a probability of a half.
     """
     variants = (tiny_variant("onnxruntime"), tiny_variant("onnxruntime", name="onnx-int8", precision="int8"))
     tiny_bundle(path, variants=variants, **changes)
-    onnx.save(_region_model(), path / "onnx/model.onnx")
+    several = changes.get("task") == "multi_label"
+    onnx.save(_region_model("Sigmoid" if several else "Softmax"), path / "onnx/model.onnx")
     with_manifest = write_manifest(path, _manifest(path))
     cases = _manifest(path).cases
     pixels = np.stack([np.asarray(Image.open(path / case.pixels)) for case in cases])
@@ -216,7 +217,7 @@ def _manifest(path: Path) -> Manifest:
     return Manifest.from_json((path / "manifest.json").read_text(encoding="utf-8"))
 
 
-def _region_model() -> onnx.ModelProto:
+def _region_model(ending: str) -> onnx.ModelProto:
     rows, columns = REGION
     arrays = {
         "starts": np.array([rows.start, columns.start]),
@@ -238,7 +239,7 @@ def _region_model() -> onnx.ModelProto:
         helper.make_node("MatMul", ["column", "weight"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["logits"]),
         helper.make_node("Div", ["logits", "temperature"], ["cooled"]),
-        helper.make_node("Softmax", ["cooled"], ["probabilities"], axis=1),
+        helper.make_node(ending, ["cooled"], ["probabilities"]),
     ]
     arrays["one"] = np.array([1])
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 32, 32, 3])

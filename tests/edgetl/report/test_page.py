@@ -190,6 +190,27 @@ def test_changed_pictures_are_shown_with_what_mattered_to_both_answers(tmp_path)
     assert 'id="changes"' in nothing
 
 
+def test_of_several_labels_the_one_that_changed_is_explained_in_both_variants(tmp_path):
+    bundle = region_bundle(tmp_path / "bundle", task="multi_label")
+    for name, light in (("a", 250), ("b", 5)):
+        Image.new("RGB", (32, 32), (light, light, light)).save(tmp_path / f"{name}.png")
+    labels = "path,label,split\na.png,red,test\nb.png,green|blue,test\n"
+    (tmp_path / "data.csv").write_text(labels, encoding="utf-8")
+    base = run_validate(bundle, tmp_path / "data.csv", where=Where("onnx-fp32"))
+    other = run_validate(bundle, tmp_path / "data.csv", where=Where("onnx-int8"))
+    odd = other.predictions.predicted.copy()
+    odd[other.predictions.target[:, 0], 2] = True  # The picture of red is blue as well.
+    object.__setattr__(other.predictions, "predicted", odd)
+    base.write(tmp_path / "a.json")
+    other.write(tmp_path / "b.json")
+    sources = read_sources([bundle, tmp_path / "a.json", tmp_path / "b.json"])
+    changed = page_of(sources, data=tmp_path / "data.csv").partition('id="confusion"')[0]
+    captions = re.findall(r"<figcaption>(onnx-[^<]+) 0\.01<", changed)
+    assert captions == ["onnx-fp32: blue", "onnx-int8: blue"]
+    assert changed.count('<span class="here">here: red</span>') == 1
+    assert "On this machine it says red, and the receipt red|blue." in changed
+
+
 def test_a_report_of_one_receipt_says_what_else_it_could_show():
     text = page_of(sources_of(two_receipts()[0]))
     assert "Changed answers: give two receipts of the same pictures." in text

@@ -82,7 +82,7 @@ def test_a_class_that_is_none_is_refused(bundle):
 
 def test_of_several_labels_the_answer_is_all_that_were_found(tmp_path):
     bundle = region_bundle(tmp_path / "several", task="multi_label")
-    with Session.open(bundle, variant="onnx-fp32", prove=False) as session:
+    with Session.open(bundle, variant="onnx-fp32") as session:
         assert occlude(session, picture(True), "green").answer == ("red",)
 
 
