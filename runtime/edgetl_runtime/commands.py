@@ -178,8 +178,8 @@ def _check_out(out: Path) -> None:
 
 
 def run_check(
-    baseline: Path,
-    candidate: Path,
+    baseline: Path | Receipt,
+    candidate: Path | Receipt,
     *,
     margin: float = 0.005,
     alpha: float = 0.05,
@@ -197,7 +197,7 @@ def run_check(
     from edgetl_runtime.rules import Limits
 
     limits = limits or Limits()
-    before, after = Receipt.read(baseline), Receipt.read(candidate)
+    before, after = (one if isinstance(one, Receipt) else Receipt.read(one) for one in (baseline, candidate))
     verdict = gate(before, after, margin=margin, alpha=alpha, limits=limits)
     if ledger is None:
         return Checked(verdict, None)

@@ -64,8 +64,10 @@ def assert_no_regression(
     baseline: Receipt | Path | str,
     margin: str | float = "0.5pp",
     *,
+    alpha: float = 0.05,
     limits: Limits | None = None,
     on_inconclusive: Literal["fail", "warn"] = "fail",
+    ledger: Path | str | None = None,
 ) -> None:
     """Fail the test with the verdict unless the gate passes the candidate.
 
@@ -73,31 +75,36 @@ def assert_no_regression(
         candidate: What is judged: a receipt, or the path of one.
         baseline: What it must not be worse than.
         margin: The drop that is allowed, such as "0.5pp", or a ratio.
+        alpha: The chance to pass a candidate whose true drop is the margin.
         limits: What else is asked.
         on_inconclusive: Whether too few pictures fail the test or warn.
+        ledger: The file that the decision is appended to; it warns when the test set wears out. None takes
+            $EDGETL_LEDGER, and where that is not set keeps no ledger.
     """
     __tracebackhide__ = True
-    from edgetl_runtime.commands import parse_points
-    from edgetl_runtime.gating import gate
+    from edgetl_runtime.commands import parse_points, run_check
+    from edgetl_runtime.ledger import named_ledger
     from edgetl_runtime.presentation import render_verdict
-    from edgetl_runtime.rules import Limits
 
-    verdict = gate(
+    checked = run_check(
         _receipt(baseline),
         _receipt(candidate),
         margin=parse_points(margin) if isinstance(margin, str) else margin,
-        limits=limits or Limits(),
+        alpha=alpha,
+        limits=limits,
+        ledger=named_ledger(None if ledger is None else Path(ledger)),
     )
+    verdict = checked.verdict
+    if checked.wear is not None and checked.wear.worn:
+        warnings.warn(checked.wear.describe(), stacklevel=2)
     if verdict.outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         warnings.warn(verdict.describe(), stacklevel=2)
     elif verdict.outcome != "PASS":
         pytest.fail(render_verdict(verdict), pytrace=False)
 
 
-def _receipt(given: Receipt | Path | str) -> Receipt:
-    from edgetl_runtime.receipt import Receipt
-
-    return given if isinstance(given, Receipt) else Receipt.read(given)
+def _receipt(given: Receipt | Path | str) -> Receipt | Path:
+    return Path(given) if isinstance(given, str) else given
 
 
 def _option(config: pytest.Config, name: str) -> str | None:

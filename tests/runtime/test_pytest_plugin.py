@@ -6,6 +6,8 @@ import pytest
 from receipt_factories import flipped
 from tiny_bundle import CLASSES, tiny_bundle, write_colour
 
+from edgetl_runtime.ledger import read_ledger
+
 pytest_plugins = ["pytester"]
 
 USES_FIXTURES = """
@@ -18,6 +20,11 @@ def test_receipt(edgetl_receipt):
 def test_receipt_again(edgetl_receipt, request):
     assert request.config.stash.setdefault("seen", edgetl_receipt) is edgetl_receipt
 """
+
+
+@pytest.fixture(autouse=True)
+def no_ledger(monkeypatch):
+    monkeypatch.delenv("EDGETL_LEDGER", raising=False)
 
 
 @pytest.fixture
@@ -87,6 +94,30 @@ def test_too_few_pictures_can_warn(pytester, receipts):
     done = compare(pytester, ", on_inconclusive='warn'")
     done.assert_outcomes(passed=1, warnings=1)
     done.stdout.fnmatch_lines(["*INCONCLUSIVE: the drop of accuracy is +0.40 pp*"])
+
+
+def test_alpha_decides_how_sure_it_must_be(pytester, receipts):
+    receipts(lost=12, gained=8, both=980)
+    compare(pytester, ", margin='0.8pp'").assert_outcomes(failed=1)
+    compare(pytester, ", margin='0.8pp', alpha=0.2").assert_outcomes(passed=1)
+
+
+def test_every_decision_is_written_into_the_ledger_and_a_worn_test_set_warns(pytester, receipts, monkeypatch):
+    receipts(lost=1, gained=1, both=998)
+    compare(pytester, ", margin='2pp', ledger='kept.jsonl'").assert_outcomes(passed=1)
+    compare(pytester, ", margin='2pp'").assert_outcomes(passed=1)
+    assert len(read_ledger(pytester.path / "kept.jsonl").decisions) == 1
+    monkeypatch.setenv("EDGETL_LEDGER", "kept.jsonl")
+    done = compare(pytester, ", margin='3pp', alpha=0.45")
+    done.assert_outcomes(passed=1, warnings=1)
+    done.stdout.fnmatch_lines(["*these 1,000 test pictures have decided on 2 different candidates*"])
+    assert [one.margin for one in read_ledger(pytester.path / "kept.jsonl").decisions] == [0.02, 0.03]
+
+
+def test_a_fail_is_written_into_the_ledger_too(pytester, receipts):
+    receipts(lost=50, gained=5, both=945)
+    compare(pytester, ", ledger='kept.jsonl'").assert_outcomes(failed=1)
+    assert [one.outcome for one in read_ledger(pytester.path / "kept.jsonl").decisions] == ["FAIL"]
 
 
 def test_without_the_plugin_its_fixtures_are_gone_and_nothing_else(pytester):
