@@ -20,7 +20,7 @@ from edgetl.report.build import Wanted, build_report
 from edgetl.report.changes import find_changes
 from edgetl.report.facts import Facts, comparable, compare
 from edgetl.report.saliency import Maps
-from edgetl.report.sources import Measured, Sources
+from edgetl.report.sources import Measured, Sources, read_sources
 from edgetl_runtime.asking import Question
 from edgetl_runtime.manifest import Manifest
 from edgetl_runtime.metrics import Figure, figures, recall_per_class
@@ -187,6 +187,11 @@ def write_facts(folder: Path, **changes: Any) -> Path:
     rows += ["d.png,cat,val", "e.png,dog,test", "f.png,cat,test"]
     (folder / "dataset.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
+
+
+def run_sources(folder: Path, **changes: Any) -> Sources:
+    """A run alone; see `write_facts`."""
+    return read_sources([write_facts(folder / "run", **changes)])
 
 
 def region_bundle(path: Path, **changes: Any) -> Path:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from receipt_factories import flipped, tiny_predictions, tiny_receipt
+from receipt_factories import tiny_predictions, tiny_receipt
 from report_factories import (
-    SEARCH,
-    STEPS,
     facts_of,
     measured_receipt,
     page_of,
+    run_sources,
     sources_of,
     two_receipts,
     write_facts,
@@ -21,151 +20,11 @@ from tiny_bundle import tiny_bundle, tiny_manifest
 
 from edgetl.report.facts import Missing
 from edgetl.report.page import SECTIONS
-from edgetl.report.sections import (
-    classes,
-    confusion,
-    data,
-    flips,
-    latency,
-    provenance,
-    reliability,
-    training,
-    variants,
-    verdict,
-)
+from edgetl.report.sections import classes, confusion, data, flips, latency, provenance, reliability, variants
 from edgetl.report.sources import Measured, Sources, read_sources
-from edgetl_runtime.asking import Question
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.gating import gate
 from edgetl_runtime.receipt import BundleId
-from edgetl_runtime.rules import Limits
-
-
-def run_sources(tmp_path, **changes):
-    return read_sources([write_facts(tmp_path / "run", **changes)])
-
-
-def pair(lost, gained, both):
-    before, after = flipped(lost, gained, both)
-    return sources_of(replace(before, variant="float"), after)
-
-
-@pytest.mark.parametrize(
-    ("counts", "outcome"),
-    [((0, 0, 2000), "PASS"), ((100, 0, 900), "FAIL"), ((2, 0, 200), "INCONCLUSIVE")],
-)
-def test_the_verdict_is_the_gate_s(counts, outcome):
-    sources = pair(*counts)
-    found = verdict.context(facts_of(sources))
-    judged = gate(*(one.receipt for one in sources.receipts))
-    assert found.outcome == found.rows[0].outcome == judged.outcome == outcome
-    assert [rule.name for rule in found.rows[0].rules] == ["accuracy"]
-    assert judged.reason() in found.rows[0].rules[0].said
-
-
-def test_the_worst_candidate_decides_the_headline():
-    before, after = flipped(0, 0, 2000)
-    worse = flipped(200, 0, 1800)[1]
-    named = [replace(one, variant=name) for name, one in (("a", before), ("b", after), ("c", worse))]
-    found = verdict.context(facts_of(sources_of(*named)))
-    assert [row.outcome for row in found.rows] == ["PASS", "FAIL"]
-    assert (found.outcome, found.headline) == ("FAIL", "Accuracy was lost.")
-
-
-def test_the_interval_stands_where_it_passes_or_fails():
-    row = verdict.context(facts_of(pair(0, 0, 2000))).rows[0]
-    found = verdict.context(facts_of(pair(0, 0, 2000)))
-    assert row.low < row.drop == found.zero < row.high < found.margin
-    failed = verdict.context(facts_of(pair(100, 0, 900)))
-    assert failed.margin < failed.rows[0].low
-
-
-def test_every_rule_that_was_asked_is_shown_with_its_outcome():
-    question = Question(margin=0.02, limits=Limits(negative_flips=0.01, class_margin=0.05, size_ratio=1.5))
-    sources = pair(50, 45, 1905)
-    found = verdict.context(facts_of(sources, question=question))
-    (row,) = found.rows
-    judged = gate(*(one.receipt for one in sources.receipts), margin=0.02, limits=question.limits)
-    assert [(rule.name, rule.outcome) for rule in row.rules] == [
-        ("accuracy", "PASS"),
-        ("negative flips", "FAIL"),
-        ("per class", "PASS"),
-        ("size", "PASS"),
-    ]
-    assert found.outcome == judged.outcome == "FAIL"
-    assert found.headline == "Beyond its limit: negative flips."
-    text = page_of(sources, question=question)
-    assert re.findall(r'<span class="tag (\w+)">\w+</span> <span class="rule">([\w ]+)</span>', text) == [
-        ("pass", "accuracy"),
-        ("fail", "negative flips"),
-        ("pass", "per class"),
-        ("pass", "size"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("counts", "limits", "headline"),
-    [
-        ((100, 0, 900), Limits(size_ratio=1.5), "Accuracy was lost."),
-        ((0, 0, 2000), Limits(size_ratio=1.5), "All within their limits: accuracy, size."),
-        ((0, 0, 2000), Limits(size_ratio=0.5), "Beyond its limit: size."),
-        ((2, 0, 200), Limits(size_ratio=1.5), "Undecided: accuracy."),
-        ((100, 0, 900), Limits(size_ratio=0.5), "Beyond their limits: accuracy, size."),
-    ],
-)
-def test_the_headline_names_the_rules_that_decide(counts, limits, headline):
-    question = Question(limits=limits)
-    assert verdict.context(facts_of(pair(*counts), question=question)).headline == headline
-
-
-def test_the_name_of_a_class_keeps_its_letters():
-    target, worse = [0] * 40 + [1] * 40, [1] * 40 + [1] * 40
-    base = measured_receipt(target, target, classes=("ant", "bee"), variant="onnx-fp32")
-    other = measured_receipt(target, worse, classes=("ant", "bee"))
-    question = Question(limits=Limits(class_margin=0.05))
-    accuracy, per_class = verdict.context(facts_of(sources_of(base, other), question=question)).rows[0].rules
-    assert accuracy.said.startswith("The drop of accuracy")
-    assert per_class.said.startswith("ant +100.00 pp")
-
-
-def test_the_axis_of_accuracy_shows_no_margin_of_another_metric():
-    sources, question = pair(10, 10, 1980), Question(limits=Limits(metric="balanced_accuracy"))
-    found = verdict.context(facts_of(sources, question=question))
-    assert found.rows[0].rules[0].name == "balanced accuracy"
-    assert found.margin is None
-    assert "Another metric decides." in page_of(sources, question=question)
-
-
-def test_receipts_of_other_machines_are_compared_with_a_note_of_what_check_says():
-    before, after = flipped(0, 0, 2000)
-    far = replace(after, environment=replace(after.environment, cpu="Kettle"))
-    sources = sources_of(replace(before, variant="float"), far)
-    (row,) = verdict.context(facts_of(sources)).rows
-    assert row.outcome == "PASS"
-    assert row.note.startswith("`edgetl check` refuses these two: The receipts come from different machines")
-    asked = Question(limits=Limits(across_machines=True))
-    assert verdict.context(facts_of(sources, question=asked)).rows[0].note == ""
-
-
-def test_a_limit_that_a_receipt_cannot_answer_is_told_as_check_tells_it():
-    found = verdict.context(facts_of(pair(0, 0, 2000), question=Question(limits=Limits(latency_ratio=1.2))))
-    assert found.outcome == "NOT COMPARED"
-    assert "has no reference_ms" in found.rows[0].note
-
-
-def test_receipts_of_other_pictures_are_not_compared_and_say_so():
-    before, after = flipped(1, 0, 20)[0], flipped(1, 0, 30)[1]
-    facts = facts_of(sources_of(replace(before, variant="float"), after))
-    found = verdict.context(facts)
-    assert found.outcome == "NOT COMPARED"
-    assert "pictures only in the candidate: 10" in found.rows[0].note
-    assert found.rows[0].rules == ()
-    assert flips.context(facts) == Missing("no receipt answers for the pictures of the baseline")
-
-
-def test_one_receipt_shows_its_figure_and_no_verdict():
-    found = verdict.context(facts_of(sources_of(two_receipts()[0])))
-    assert (found.outcome, found.figure.name, found.rows) == ("", "accuracy", ())
 
 
 def test_the_flips_are_the_gate_s():
@@ -330,92 +189,6 @@ def test_times_are_on_one_axis_the_fastest_first():
     assert [group.name for group in found.groups] == ["onnx-fp32", "onnx-int8"]
     bar = found.groups[0].bars[0]
     assert 0 < bar.p50 < bar.p95 < bar.p99 <= 100
-
-
-def test_training_tells_its_steps_and_curves(tmp_path):
-    found = training.context(facts_of(run_sources(tmp_path)))
-    assert [(step.name, step.kept) for step in found.history.steps] == [
-        ("head", True),
-        ("last 2 stages", True),
-        ("all stages", False),
-    ]
-    loss, balanced = found.panels
-    assert [line.name for line in loss.lines] == ["last 2 stages", "all stages, not kept"]
-    assert [len(line.dots) for line in balanced.lines] == [3, 3]
-    assert loss.text == (
-        "Loss on validation, nats: 0.50 with the solved head, 0.27 after 6 epochs. On training pictures 0.60."
-    )
-
-
-def test_the_loss_in_training_is_drawn_beside_that_on_validation(tmp_path):
-    loss, balanced = training.context(facts_of(run_sources(tmp_path))).panels
-    assert [line.training.count(",") for line in loss.lines] == [3, 3]
-    heights = {float(point.partition(",")[2]) for line in loss.lines for point in line.training.split()}
-    assert len(heights) == 1
-    assert heights.pop() < loss.start  # Upwards is less: 0.6 lies above the head's 0.5.
-    assert (loss.has_training, balanced.has_training) == (True, False)
-    page = page_of(run_sources(tmp_path / "again"))
-    assert page.count('class="curve learned"') == 2
-
-
-def test_how_a_step_was_tuned_is_told(tmp_path):
-    found = training.context(facts_of(run_sources(tmp_path))).history
-    assert found.steps[0].tuning is None
-    tuning = found.steps[1].tuning
-    assert (tuning.rate, tuning.epochs) == (5e-4, "3 of 5")
-    assert [(one.laps, one.won) for one in tuning.race] == [
-        ("0.410", False),
-        ("0.400 → 0.380", True),
-        ("diverged", False),
-    ]
-    assert tuning.gap.value == pytest.approx(0.02)
-    assert (tuning.gap.low, tuning.gap.high) == (-0.04, 0.08)
-    assert tuning.remarks == ("no better for 4 epochs", "taken 60 % of the way from the weights before")
-
-
-def test_how_the_settings_were_found_is_told(tmp_path):
-    text = page_of(run_sources(tmp_path, recipe={"unfreeze": "output"}))
-    assert "Advised: staged with efficientnet_lite0. Stages are tuned from the output." in text
-    assert "<li>Transfer helps.</li>" in text
-    assert "Its weights are not on this machine." in text
-    assert "0.500 before; output was chosen" in text
-    assert "0.0005: 0.400 → 0.380, won" in text
-    assert "+2.0 <small>−4.0 to +8.0</small>" in text
-
-
-def test_a_run_of_one_attempt_that_measured_nothing_says_nothing_of_it(tmp_path):
-    bare = [{key: value for key, value in step.items() if key != "tuned"} for step in STEPS]
-    search = {"attempts": SEARCH["attempts"][:1], "probes": [], "advice": {}}
-    for number, changes in enumerate(({"search": search}, {"search": {}})):
-        text = page_of(run_sources(tmp_path / str(number), steps=bare, **changes))
-        for absent in ("Advised", "Attempts", "Which side", "How each was tuned"):
-            assert absent not in text
-
-
-def test_a_solved_head_alone_has_no_curve(tmp_path):
-    head = {"name": "head", "parameters": 2, "seconds": 1, "validation_loss": 0.5, "accuracy": 1}
-    head |= {"balanced_accuracy": 1, "kept": True, "reason": "solved", "epochs": []}
-    assert training.context(facts_of(run_sources(tmp_path, steps=[head]))).panels == ()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"steps": [{"name": "head"}]},
-        {"steps": [STEPS[1] | {"tuned": {"learning_rate": 1}}]},
-        {"search": {"attempts": [1]}},
-        {"search": {"advice": {"plan": {}}}},
-        {"search": {"advice": SEARCH["advice"] | {"plan": {"approach": "head", "reasons": []}}}},
-    ],
-)
-def test_a_damaged_history_is_refused(tmp_path, changes):
-    with pytest.raises(InputError, match="damaged history"):
-        training.context(facts_of(run_sources(tmp_path, **changes)))
-
-
-def test_damaged_figures_are_refused(tmp_path):
-    with pytest.raises(InputError, match="damaged figures"):
-        training.context(facts_of(run_sources(tmp_path, figures={"accuracy": {"value": 1}})))
 
 
 def test_the_data_card_counts_classes_by_split(tmp_path):
