@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exact_gate import exact_chances
-from receipt_factories import tiny_predictions, tiny_receipt
-
-from edgetl_runtime.pairing import pair
-from edgetl_runtime.resampling import balanced_drop
 
 ROOT = Path(__file__).parents[1]
 TIMES = 20_000
@@ -69,34 +65,3 @@ def test_the_page_shows_these_numbers(rows):
         *("wrongly_failed", "passed", "passed_exact"),
     )
     assert [line[3:] for line in shown] == [[f"{100 * row[name]:.1f} %" for name in shares] for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "discordances"),
-    [
-        ((900, 100), (0.04, 0.1)),
-        ((400,) * 5, (0.03,) * 5),
-        ((2_000, 2_000), (0.03, 0.03)),
-        ((300, 300), (0.08, 0.08)),
-    ],
-)
-def test_the_bootstrap_of_balanced_accuracy_passes_a_drop_equal_to_the_margin_hardly_oftener(
-    sizes, discordances
-):
-    rng, margin, times = np.random.default_rng(1), 0.02, 600
-    classes = tuple(f"c{k}" for k in range(len(sizes)))
-    target = np.repeat(np.arange(len(sizes)), sizes)
-    discordance = np.array(discordances)[target]
-    wrong = (target + 1) % len(sizes)
-    passed = 0
-    for _ in range(times):
-        draw = rng.random(len(target))
-        lost = draw < (discordance + margin) / 2
-        gained = ~lost & (draw < discordance)
-        sides = (np.where(gained, wrong, target), np.where(lost, wrong, target))
-        receipts = [
-            tiny_receipt(tiny_predictions(target, answers, classes=len(sizes)), classes=classes)
-            for answers in sides
-        ]
-        passed += balanced_drop(pair(*receipts), 0.9).interval.high <= margin
-    assert passed / times <= 0.06 + 3 * (0.06 * 0.94 / times) ** 0.5

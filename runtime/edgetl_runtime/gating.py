@@ -12,8 +12,9 @@ import numpy as np
 
 from edgetl_runtime.accuracy import AccuracyDrop
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.miscalibration import calibration_drift
 from edgetl_runtime.pairing import Pair, pair
-from edgetl_runtime.resampling import balanced_drop, calibration_drift
+from edgetl_runtime.resampling import balanced_drop
 from edgetl_runtime.rules import RULES, Evidence, Limits, class_drops
 from edgetl_runtime.verdict import Difference, Flip, Outcome, Rule, Verdict, worst
 

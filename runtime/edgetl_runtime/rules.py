@@ -106,10 +106,7 @@ def _metric(evidence: Evidence, limits: Limits) -> Rule:
         found = macro_f1_drop(evidence.pair, 1 - 2 * alpha)
     if found is None:
         raise InputError("balanced_accuracy needs one label for each picture. Use --metric macro_f1.")
-    found = _widened(found, evidence)
     outcome = outcome_of(found.interval, margin)
-    if outcome == "FAIL" and not _no_chance(evidence):
-        outcome = "INCONCLUSIVE"
     sentence = (
         f"the drop of {name} is {points(found.value)} pp on {evidence.accuracy.n:,} pictures "
         f"({1 - 2 * alpha:.0%} bootstrap interval {_interval(found.interval)}); "
@@ -117,26 +114,6 @@ def _metric(evidence: Evidence, limits: Limits) -> Rule:
     )
     steps = _more_pictures(found, margin, evidence) if outcome == "INCONCLUSIVE" else ()
     return Rule(name, outcome, sentence, _reason(outcome), steps)
-
-
-def _widened(found: Difference, evidence: Evidence) -> Difference:
-    """Return an interval no shorter than a class without any flip leaves open.
-
-    A bootstrap cannot draw what it has not seen. Tango's bound for no flips among n pictures, z² / (n + z²),
-    of the smallest class, whose weight in the mean is one over the number of classes, may have been missed.
-    """
-    z = NormalDist().inv_cdf(1 - evidence.alpha)
-    fewest = min(drop.n for drop in evidence.classes)
-    unseen = z * z / (fewest + z * z) / len(evidence.classes)
-    return Difference(
-        found.value, Interval(found.interval.low, max(found.interval.high, found.value + unseen))
-    )
-
-
-def _no_chance(evidence: Evidence) -> bool:
-    """Return whether an exact test rejects chance: a class of few pictures misleads the bootstrap."""
-    overall = _p_of_drop(evidence.accuracy.lost, evidence.accuracy.gained)
-    return min(overall, *(drop.p_value for drop in evidence.classes)) < evidence.alpha
 
 
 def _more_pictures(found: Difference, margin: float, evidence: Evidence) -> tuple[str, ...]:

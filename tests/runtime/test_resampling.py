@@ -1,39 +1,16 @@
+import tracemalloc
+
 import numpy as np
 import pytest
-from receipt_factories import tiny_predictions, tiny_receipt
+from paired_answers import answers, by_drawing_pictures, pair_of
 
 from edgetl_runtime import metrics
-from edgetl_runtime.pairing import pair
-from edgetl_runtime.resampling import balanced_drop, calibration_drift, macro_f1_drop
+from edgetl_runtime.resampling import balanced_drop, macro_f1_drop
 
 
-def answers(seed, n=600, classes=3):
-    """Targets and two related answers with their confidences."""
-    rng = np.random.default_rng(seed)
-    target = rng.integers(0, classes, n)
-    before = np.where(rng.random(n) < 0.85, target, rng.integers(0, classes, n))
-    after = np.where(rng.random(n) < 0.9, before, rng.integers(0, classes, n))
-    return target, before, after, rng.beta(6, 2, n), rng.beta(5, 2, n)
-
-
-def pair_of(target, before, after, first=None, second=None, classes=3):
-    names = tuple(f"c{k}" for k in range(classes))
-    sides = ((before, first), (after, second))
-    return pair(
-        *(
-            tiny_receipt(tiny_predictions(target, some, classes=classes, confidence=share), classes=names)
-            for some, share in sides
-        )
-    )
-
-
-def by_drawing_pictures(n, statistic, rng, times=1_500):
-    drawn = [statistic(rng.integers(0, n, n)) for _ in range(times)]
-    return np.quantile(drawn, [0.05, 0.95])
-
-
-def test_the_drop_of_macro_f1_is_that_of_the_figures_and_its_interval_that_of_drawn_pictures():
-    target, before, after, *_ = answers(0)
+@pytest.mark.parametrize("n", [600, 6_000])
+def test_the_drop_of_macro_f1_is_that_of_the_figures_and_its_interval_that_of_drawn_pictures(n):
+    target, before, after, *_ = answers(0, n)
     eye = np.eye(3, dtype=bool)
 
     def drop(rows):
@@ -41,8 +18,8 @@ def test_the_drop_of_macro_f1_is_that_of_the_figures_and_its_interval_that_of_dr
         return f1[0] - f1[1]
 
     found = macro_f1_drop(pair_of(target, before, after), 0.9)
-    assert found.value == pytest.approx(drop(np.arange(600)), abs=1e-12)
-    low, high = by_drawing_pictures(600, drop, np.random.default_rng(1), times=600)
+    assert found.value == pytest.approx(drop(np.arange(n)), abs=1e-12)
+    low, high = by_drawing_pictures(n, drop, np.random.default_rng(1), times=600)
     assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
@@ -56,26 +33,60 @@ def test_macro_f1_of_several_labels_leaves_out_what_the_target_never_shows():
     assert found.interval.low > 0
 
 
-def test_the_drift_is_the_difference_of_calibration_errors_and_its_interval_that_of_drawn_pictures():
-    target, before, after, first, second = answers(2)
+def test_macro_f1_of_several_labels_has_the_interval_of_drawn_pictures():
+    rng = np.random.default_rng(0)
+    target = rng.random((5_000, 4)) < [0.5, 0.3, 0.2, 0.1]
+    before, after = (target ^ (rng.random(target.shape) < noise) for noise in (0.05, 0.1))
 
-    def drift(rows):
-        sides = ((before, first), (after, second))
-        errors = [
-            metrics.expected_calibration_error(target[rows] == some[rows], share[rows]).value
-            for some, share in sides
-        ]
-        return errors[1] - errors[0]
+    def drop(rows):
+        f1 = [metrics.macro_f1(target[rows], some[rows]).value for some in (before, after)]
+        return f1[0] - f1[1]
 
-    found = calibration_drift(pair_of(target, before, after, first, second), 0.9)
-    assert found.value == pytest.approx(drift(np.arange(600)), abs=1e-9)
-    low, high = by_drawing_pictures(600, drift, np.random.default_rng(1), times=600)
+    found = macro_f1_drop(pair_of(target, before, after, classes=4), 0.9)
+    low, high = by_drawing_pictures(5_000, drop, np.random.default_rng(1), times=600)
     assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
-def test_equal_answers_differ_by_nothing():
-    target, before, _, first, _ = answers(3)
-    same = pair_of(target, before, before, first, first)
-    for measure in (balanced_drop, macro_f1_drop, calibration_drift):
-        found = measure(same, 0.9)
-        assert (found.value, found.interval.low, found.interval.high) == pytest.approx((0, 0, 0), abs=1e-15)
+def test_macro_f1_of_a_thousand_classes_needs_little_memory():
+    rng, n = np.random.default_rng(0), 20_000
+    target = rng.integers(0, 1_000, n)
+    before = np.where(rng.random(n) < 0.8, target, rng.integers(0, 1_000, n))
+    after = np.where(rng.random(n) < 0.97, before, rng.integers(0, 1_000, n))
+    both = pair_of(target, before, after, classes=1_000)
+    tracemalloc.start()
+    try:
+        found = macro_f1_drop(both, 0.9)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.interval.low < found.value < found.interval.high
+    assert peak < 100e6
+
+
+def test_equal_answers_leave_open_what_the_smallest_class_does():
+    target = [0] * 900 + [1] * 60 + [2] * 40
+    same = pair_of(target, target, target)
+    found = balanced_drop(same, 0.9)
+    none_of_forty = 1 - 0.05 ** (1 / 40)
+    assert (found.value, found.interval.high, found.interval.low) == pytest.approx(
+        (0, none_of_forty / 3, -none_of_forty / 3)
+    )
+    found, lost = macro_f1_drop(same, 0.9), 40 * none_of_forty
+    missed, false_finds = lost / (80 - lost), 1 - 80 / (80 + 1_000 * (1 - 0.05 ** (1 / 1_000)))
+    assert found.interval.high == pytest.approx((missed + false_finds) / 3)
+
+
+def test_of_several_labels_the_one_that_is_seldom_shown_counts_and_not_all_pictures():
+    target = np.zeros((5_000, 4), bool)
+    target[:, :3] = np.random.default_rng(0).random((5_000, 3)) < 0.4
+    target[:8, 3] = True
+    found = macro_f1_drop(pair_of(target, target, target, classes=4), 0.9)
+    lost = 8 * (1 - 0.05 ** (1 / 8))
+    assert found.value == 0
+    assert found.interval.high == pytest.approx(lost / (16 - lost) / 4)
+
+
+def test_without_any_label_there_is_nothing_to_drop():
+    nothing = np.zeros((50, 3), bool)
+    found = macro_f1_drop(pair_of(nothing, nothing, nothing), 0.9)
+    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
