@@ -1,6 +1,7 @@
 """The head is solved, not trained: logistic regression on cached features. Knows no network and no picture.
 
-The solution is folded into a plain linear layer, so what ships needs no standardisation.
+The solution is folded into a plain linear layer, so what ships needs no standardisation. Where a class has
+fewer than five pictures there is too little to fit weights to, and the head is made of class centroids.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,18 +21,23 @@ from edgetl_runtime.pictures import Task
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _ITERATIONS = 300
 _STD_FLOOR = 0.3
+# Pictures of the smallest class; and pictures to choose by, below which nothing is proven (ours).
+FEWEST_TO_FIT, _FEWEST_TO_PROVE = 5, 20
+# What the cosines of centroids are multiplied by: softmax is then neither flat nor sure (ours).
+_SHARPNESS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A linear layer: logits = features @ weight.T + bias.
 
-    weight: (classes, width) float32. bias: (classes,) float32. c: the inverse strength it was solved with.
+    weight: (classes, width) float32. bias: (classes,) float32. c: the inverse strength it was solved with,
+    None for centroids.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
-    c: float
+    c: float | None
 
     def __call__(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Turn features, (n, width), into logits, (n, classes)."""
@@ -53,6 +59,7 @@ def solve_head(
     *,
     task: Task,
     weights: NDArray[np.float32],
+    views: int = 1,
     progress: Callable[[float, Score], None] | None = None,
 ) -> Head:
     """Solve heads over a grid of penalties and return the strongest penalised of those that score best.
@@ -61,10 +68,14 @@ def solve_head(
     of that one's, the error being that of the paired difference (Hastie et al., section 7.10). What these
     pictures cannot tell apart is so decided for small weights, which generalise and quantise better.
 
+    Below `FEWEST_TO_FIT` pictures of the smallest class, centroids take the place of that head, unless enough
+    choosing pictures prove it to be better: one rare class among large ones is no reason to give it up.
+
     Args:
         train: a row for each picture and view.
         choose: validation pictures, one row each.
         weights: of the classes, (classes,).
+        views: rows of each picture.
     """
     rules = TASKS[task]
     mean, std = train.features.mean(axis=0), _floored_std(train.features)
@@ -75,7 +86,39 @@ def solve_head(
         scores.append(score(heads[-1](choose.features), choose.targets, rules, weights))
         if progress is not None:
             progress(c, scores[-1])
-    return heads[first_within_error(scores)]
+    place = first_within_error(scores)
+    if task != "single_label" or _smallest(train) / views >= FEWEST_TO_FIT:
+        return heads[place]
+    centroids = class_centroids(train, len(weights))
+    gap = compare(score(centroids(choose.features), choose.targets, rules, weights), scores[place])
+    is_proven = len(choose.targets) >= _FEWEST_TO_PROVE and gap.gain > 2 * gap.error
+    return heads[place] if is_proven else centroids
+
+
+def class_centroids(train: Labelled, classes: int) -> Head:
+    """Answer with the class whose centroid a picture points to, seen from the middle between the classes.
+
+    Rows and centroids count by their direction, so that no picture of few outweighs the others; a class
+    without any picture lies below those at a right angle.
+    """
+    present = np.unique(train.targets)
+    middle = np.mean([train.features[train.targets == one].mean(axis=0) for one in present], axis=0)
+    weight, bias = np.zeros((classes, len(middle))), np.full(classes, -_SHARPNESS)
+    distance = 0.0
+    for one in present:
+        rows = train.features[train.targets == one] - middle
+        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        centroid = (rows / lengths).mean(axis=0)
+        weight[one] = centroid / max(float(np.linalg.norm(centroid)), 1e-12)
+        distance += float(lengths.sum()) / len(train.features)
+    weight *= _SHARPNESS / distance
+    bias[present] = -(weight @ middle)[present]
+    return Head(weight.astype(np.float32), bias.astype(np.float32), None)
+
+
+def _smallest(train: Labelled) -> int:
+    """Count the rows of the smallest class that has any."""
+    return int(np.unique(train.targets, return_counts=True)[1].min())
 
 
 def first_within_error(scores: Sequence[Score]) -> int:

@@ -19,7 +19,7 @@ from edgetl.checkpoint import Slot
 from edgetl.events import Epoch, Step, Tuned
 from edgetl.features import Activations
 from edgetl.gap import Gap, measure_gap
-from edgetl.head import Head, Labelled, solve_head
+from edgetl.head import FEWEST_TO_FIT, Head, Labelled, solve_head
 from edgetl.job import Job
 from edgetl.loop import Result, finetune
 from edgetl.schedule import Settled, job_hash, settle, step_tuning
@@ -65,7 +65,8 @@ def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
     features = np.concatenate([_all(rows) for rows in views]).astype(np.float32)
     targets = np.concatenate([job.targets(job.dataset.train)] * len(views))
     choose = Labelled(_all(activations["choose"].features[0]), job.targets(job.choose))
-    head = solve_head(Labelled(features, targets), choose, task=job.dataset.task, weights=job.weights)
+    rows = Labelled(features, targets)
+    head = solve_head(rows, choose, task=job.dataset.task, weights=job.weights, views=len(views))
     found = job.score(head(choose.features), job.choose)
     step = Step(
         name="head",
@@ -75,7 +76,7 @@ def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
         accuracy=found.accuracy,
         balanced_accuracy=found.balanced_accuracy,
         kept=True,
-        reason=f"solved with C = {head.c:g}",
+        reason=_how(head),
     )
     stages = len(job.backbone.stages)
     return Best(tail_from(job.backbone, stages, linear(head)), stages, found), step
@@ -132,6 +133,12 @@ def linear(head: Head) -> nn.Linear:
     layer = nn.Linear(head.weight.shape[1], head.weight.shape[0])
     layer.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
     return layer
+
+
+def _how(head: Head) -> str:
+    if head.c is not None:
+        return f"solved with C = {head.c:g}"
+    return f"class centroids: the smallest class has fewer than {FEWEST_TO_FIT} training pictures"
 
 
 def _tune(

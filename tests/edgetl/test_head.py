@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from edgetl.head import C_GRID, Head, Labelled, first_within_error, solve_head
+from edgetl.head import C_GRID, Head, Labelled, class_centroids, first_within_error, solve_head
 from edgetl.scoring import Score, score
 from edgetl.task import TASKS
 from edgetl_runtime.pictures import Task
@@ -123,6 +123,63 @@ def test_a_few_choosing_pictures_that_do_not_speak_for_the_best_take_a_stronger_
     head = solve(train, choose, "single_label", 4, progress=lambda _, found: told.append(found))
     best = int(np.argmin([found.loss for found in told]))
     assert head.c < C_GRID[best]
+
+
+def few(train_each: int, choose: int, seed: int, rare: int | None = None) -> tuple[Labelled, Labelled]:
+    """Draw so many pictures of four classes to train on, of the last one `rare`, and some to choose by."""
+    drawn = features(4_000, 4, seed)
+    counts = [train_each] * 3 + [train_each if rare is None else rare]
+    rows = np.concatenate([np.flatnonzero(drawn.targets == k)[:n] for k, n in enumerate(counts)])
+    return Labelled(drawn.features[rows], drawn.targets[rows]), features(choose, 4, seed + 1)
+
+
+@pytest.mark.parametrize(("pictures", "views", "solved"), [(4, 1, False), (5, 1, True), (4, 3, False)])
+def test_below_five_pictures_of_a_class_the_head_is_made_of_centroids(
+    pictures: int, views: int, solved: bool
+) -> None:
+    train, choose = few(pictures, 12, 1)
+    rows = Labelled(np.concatenate([train.features] * views), np.concatenate([train.targets] * views))
+    assert (solve(rows, choose, "single_label", 4, views=views).c is not None) is solved
+
+
+def test_centroids_answer_by_the_smallest_angle_from_the_middle_between_the_classes() -> None:
+    train, other = few(3, 200, 1)
+    head = solve(train, few(3, 8, 1)[1], "single_label", 4)
+    assert head.c is None
+    means = np.stack([train.features[train.targets == k].mean(axis=0) for k in range(4)])
+    middle = means.mean(axis=0)
+    unit = (train.features - middle) / np.linalg.norm(train.features - middle, axis=1, keepdims=True)
+    centroids = np.stack([unit[train.targets == k].mean(axis=0) for k in range(4)])
+    away = other.features - middle
+    cosines = (away @ centroids.T) / np.linalg.norm(centroids, axis=1) / np.linalg.norm(away, axis=1)[:, None]
+    assert np.array_equal(head(other.features).argmax(axis=1), cosines.argmax(axis=1))
+    assert (cosines.argmax(axis=1) == other.targets).mean() > 0.7
+    assert np.abs(head(other.features)).max() < 40  # Ten times a cosine, times how far a picture lies out.
+
+
+def test_one_picture_of_each_class_makes_a_head() -> None:
+    train, choose = few(1, 8, 2)
+    head = solve(train, choose, "single_label", 4)
+    assert (head(train.features).argmax(axis=1) == train.targets).all()
+
+
+def test_a_class_without_a_picture_is_the_last_answer() -> None:
+    train, choose = few(4, 12, 1, rare=0)
+    logits = class_centroids(train, 4)(choose.features)
+    near = choose.targets != 3
+    assert (logits[near].argmax(axis=1) != 3).all()
+
+
+def test_a_rare_class_among_large_ones_is_no_reason_for_centroids_where_they_are_proven_worse() -> None:
+    """One feature is loud and says nothing, which centroids cannot learn from any number of pictures."""
+    train, choose = few(300, 200, 1, rare=3)
+    for one in (train, choose):
+        one.features[:, 0] *= 50
+    large = choose.targets != 3
+    choose = Labelled(choose.features[large], choose.targets[large])
+    assert solve(train, choose, "single_label", 4).c is not None
+    few_to_prove = Labelled(choose.features[:19], choose.targets[:19])
+    assert solve(train, few_to_prove, "single_label", 4).c is None
 
 
 def scored(*losses: float) -> Score:

@@ -68,6 +68,16 @@ def test_the_head_is_solved_on_the_features_of_every_view() -> None:
     assert confused.score.loss > best.score.loss
 
 
+def test_a_head_of_centroids_says_why() -> None:
+    """Four pictures of each class, each seen twice."""
+    job = tiny_job()
+    few = replace(job, dataset=replace(job.dataset, train=job.dataset.train[:8]))
+    activations = tiny_activations(few)
+    twice = replace(activations["train"], features=activations["train"].features * 2)
+    record = solve(few, activations | {"train": twice})[1]
+    assert record.reason == "class centroids: the smallest class has fewer than 5 training pictures"
+
+
 def test_all_steps_are_planned_where_time_and_disk_allow(tmp_path: Path) -> None:
     diary = Diary()
     job = tiny_job(diary, unfreeze=(1, 2, 4))
