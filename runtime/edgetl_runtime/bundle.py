@@ -65,18 +65,14 @@ class Bundle:
         path = Path(path)
         with _readable(path):
             opened = cls._open(path, verify)
-        if trust is not None:
-            opened._require_signature(trust)
-        return opened
+        return opened._trusted(trust)
 
     @classmethod
     def open_slot(cls, folder: Path, slot: Slot, *, trust: Sequence[PublicKey] | None = None) -> "Bundle":
         """Open what a slot of a folder should hold, whichever slot is in use; see `open` for the rest."""
         with _readable(folder / slot.name):
             opened = cls._open_slot(folder, slot, True)
-        if trust is not None:
-            opened._require_signature(trust)
-        return opened
+        return opened._trusted(trust)
 
     @classmethod
     def _open(cls, path: Path, verify: bool) -> "Bundle":
@@ -118,12 +114,23 @@ class Bundle:
             shutil.rmtree(root, ignore_errors=True)
             raise
 
-    def _require_signature(self, trust: Sequence[PublicKey]) -> None:
-        try:
-            self.signer = verify_signature(self.manifest, read_signature(self.root), trust)
-        except BaseException:
-            self.close()
-            raise
+    def _trusted(self, trust: Sequence[PublicKey] | None) -> "Bundle":
+        """Return this bundle, signed by one of these keys if any are given; else close it."""
+        if trust is not None:
+            try:
+                self.require_signature(trust)
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def require_signature(self, trust: Sequence[PublicKey]) -> None:
+        """Find the signer among these keys.
+
+        Raises:
+            SignatureError: none of them signed the bundle.
+        """
+        self.signer = verify_signature(self.manifest, read_signature(self.root), trust)
 
     def path(self, name: str) -> Path:
         """Return where a file of the manifest lies."""

@@ -57,13 +57,17 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which variant runs on which device, and how; the fields mean what they do in `Session.open`."""
+    """Which variant runs on which device, and how; the fields mean what they do in `Session.open`.
+
+    trust: names public keys as `PublicKey.read` takes them.
+    """
 
     variant: str = "auto"
     device: str = "cpu"
     fallback: str | None = None
     threads: int | None = None
     hint: Hint = "latency"
+    trust: tuple[str, ...] | None = None
 
 
 HERE = Where()
@@ -266,7 +270,7 @@ def run_bench(
         raise InputError(f"--rounds must be at least 1, got {rounds}.")
     data = sample_picture() if picture is None else read_file(picture)
     with ExitStack() as stack:
-        opened = stack.enter_context(Bundle.open(bundle))
+        opened = stack.enter_context(Bundle.open(bundle, trust=_keys(where.trust)))
         chosen = (
             [] if where.variant != AUTO or where.device == AUTO else candidates(opened.manifest, AUTO, "next")
         )
@@ -284,11 +288,11 @@ def run_bench(
         return bench(sessions, data, rounds)
 
 
-def run_info(bundle: Path) -> Manifest:
-    """Return the manifest of a bundle, every file of which was verified."""
+def run_info(bundle: Path, *, trust: Sequence[str] | None = None) -> Manifest:
+    """Return the manifest of a bundle, every file of which was verified; see `run_install` for `trust`."""
     from edgetl_runtime.bundle import Bundle
 
-    with Bundle.open(bundle) as opened:
+    with Bundle.open(bundle, trust=_keys(trust)) as opened:
         return opened.manifest
 
 
@@ -362,7 +366,7 @@ def _opened(
 ) -> Iterator[Session]:
     from edgetl_runtime.session import Session
 
-    settings = asdict(where)
+    settings = asdict(where) | {"trust": _keys(where.trust)}
     with Session.open(bundle, **settings, prove=prove, follow=False) as session:
         for skipped in session.skipped:
             notify(f"variant {skipped.variant!r} was skipped: {skipped.reason}")

@@ -31,6 +31,7 @@ from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD as MULTI_LABEL_THRES
 from edgetl_runtime.prediction import Prediction as Prediction
 from edgetl_runtime.proof import Proof
 from edgetl_runtime.remembered import Memory
+from edgetl_runtime.signature import PublicKey
 from edgetl_runtime.slots import is_slots
 from edgetl_runtime.streaming import default_workers, in_order
 
@@ -109,6 +110,7 @@ class Session:
         prove: Proving = True,
         cache: bool = True,
         follow: bool = True,
+        trust: Sequence[PublicKey] | None = None,
     ) -> "Session":
         """Open a variant and prove it.
 
@@ -133,8 +135,10 @@ class Session:
             follow: of a folder of slots, go with every switch, at the cost of one `stat` a call; and where
                 the bundle in use cannot be used, open the one before and keep the reason in `failure`. False
                 stays with the bundle that is in use now.
+            trust: public keys of which one must have signed the bundle; None asks for no signature.
 
         Raises:
+            SignatureError: the bundle is not signed by a key of `trust`.
             BundleError: the bundle cannot be trusted, or has no such variant.
             EngineError: an engine is not installed, or has no such device.
             ProofError: the device disagrees with the reference cases.
@@ -143,6 +147,8 @@ class Session:
         target = Target(device, batch, threads, hint, prove)
 
         def open_bundle(opened: Bundle) -> Session:
+            if trust is not None:
+                opened.require_signature(trust)
             memory = memory_of(opened) if cache else Memory(None)
             return _open(opened, variant, target, on_disagreement, memory, fallback)
 

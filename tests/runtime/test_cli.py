@@ -320,7 +320,7 @@ def test_bad_input_is_one_line_without_a_traceback(tmp_path, capsys):
 def test_an_internal_error_exits_with_70_and_a_traceback_only_on_demand(
     monkeypatch, capsys, arguments, debug
 ):
-    def break_down(bundle):
+    def break_down(bundle, *, trust):
         raise KeyError("x")
 
     monkeypatch.setattr(info, "run_info", break_down)
@@ -333,7 +333,7 @@ def test_an_internal_error_exits_with_70_and_a_traceback_only_on_demand(
 
 
 def test_a_file_that_cannot_be_written_is_bad_input(monkeypatch, capsys):
-    def refuse(bundle):
+    def refuse(bundle, *, trust):
         raise PermissionError(13, "Permission denied", "b")
 
     monkeypatch.setattr(info, "run_info", refuse)
@@ -342,7 +342,7 @@ def test_a_file_that_cannot_be_written_is_bad_input(monkeypatch, capsys):
 
 
 def test_an_interrupt_exits_with_130(monkeypatch, capsys):
-    def interrupt(bundle):
+    def interrupt(bundle, *, trust):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(info, "run_info", interrupt)

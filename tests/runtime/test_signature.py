@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_bundle import edit_manifest, tiny_bundle, tiny_manifest, zip_folder
+from tiny_bundle import edit_manifest, tiny_bundle, tiny_manifest, write_colour, zip_folder
 
 from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.cli import main
 from edgetl_runtime.errors import BundleError, InputError, SignatureError
+from edgetl_runtime.session import Session
 from edgetl_runtime.signature import PublicKey, Signature, read_signature, sign, verify, write_signature
 
 pytest.importorskip("cryptography", reason="the extra 'sign' is not installed")
@@ -59,6 +61,29 @@ def test_a_second_trusted_key_lets_keys_be_changed(tmp_path):
 def test_a_bundle_without_a_signature_is_refused(tmp_path):
     with pytest.raises(SignatureError, match=r"is not signed: it has no signature.json"):
         Bundle.open(tiny_bundle(tmp_path / "bundle"), trust=[PublicKey(bytes(32))])
+
+
+def test_a_session_opens_only_what_a_trusted_key_signed(tmp_path):
+    folder, key = signed_bundle(tmp_path)
+    with Session.open(folder, trust=[key]) as session:
+        assert session.bundle.signer == key
+    with Bundle.open(zip_folder(folder, tmp_path / "b.zip")) as opened:
+        with pytest.raises(SignatureError, match="not trusted here"):
+            Session.open(opened, trust=[PublicKey(bytes(32))])
+        with Session.open(opened, trust=[key]) as session:
+            assert session.variant.name == "onnx-fp32"
+
+
+@pytest.mark.parametrize("command", ["predict", "validate", "bench", "info"])
+def test_the_commands_ask_for_a_signature(tmp_path, capsys, command):
+    folder, key = signed_bundle(tmp_path)
+    write_colour(tmp_path / "data" / "red" / "0.png", "red")
+    picture = [str(tmp_path / "data" / "red" / "0.png")]
+    given = {"predict": picture, "validate": [str(tmp_path / "data")], "bench": ["--rounds", "1"], "info": []}
+    arguments = [command, str(folder), *given[command]]
+    assert main([*arguments, "--trust", "0" * 64]) == 2
+    assert "not trusted here" in capsys.readouterr().err
+    assert main([*arguments, "--trust", "0" * 64, "--trust", key.raw.hex()]) == 0
 
 
 def test_a_bundle_signed_by_a_stranger_is_refused(tmp_path):

@@ -14,9 +14,10 @@ def add_bundle(parser: ArgumentParser) -> None:
 
 
 def add_session(parser: ArgumentParser) -> None:
-    """Add the bundle, and which of its variants runs where."""
+    """Add the bundle, whom to trust, and which of its variants runs where."""
     add_bundle(parser)
     add_target(parser)
+    add_trust(parser)
 
 
 def add_target(parser: ArgumentParser, device: str = "cpu") -> None:
@@ -32,7 +33,8 @@ def add_target(parser: ArgumentParser, device: str = "cpu") -> None:
 
 def where(given: Namespace) -> Where:
     """Return what `add_session` added."""
-    return Where(given.variant, given.device, given.fallback, given.threads, given.hint)
+    trust = None if given.trust is None else tuple(given.trust)
+    return Where(given.variant, given.device, given.fallback, given.threads, given.hint, trust)
 
 
 def add_trust(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from edgetl_runtime.cli.arguments import add_session, add_trust, where
+from edgetl_runtime.cli.arguments import add_session, where
 from edgetl_runtime.cli.guard import Outcome
 from edgetl_runtime.cli.printing import note, to_json
 from edgetl_runtime.commands import run_install
@@ -19,7 +19,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_session(parser)
     into = "folder of two slots; made where it is missing"
     parser.add_argument("--into", metavar="DIR", type=Path, required=True, help=into)
-    add_trust(parser)
 
 
 def run(given: Namespace) -> Outcome:
