@@ -79,7 +79,7 @@ def run_demo(out: Path, watcher: Watcher) -> Outcome:
     if bundle.exists():
         watcher.note(f"Using the bundle that is there: {bundle}")
     else:
-        export_run(run, bundle, max_drop=0.01, on_miss="fail", watcher=watcher)
+        export_run(run, bundle, data_licence=LICENCE, max_drop=0.01, on_miss="fail", watcher=watcher)
     receipts = _validate(bundle, csv, out / "receipts", watcher)
     return judge(receipts, out)
 

@@ -5,7 +5,7 @@ and those that verify keep the shares of the classes: accuracy, temperature and 
 pictures as they come, and a balanced choice would measure others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -48,6 +48,12 @@ def export_data(dataset: Dataset, preprocess: Preprocess, targets: Targets, watc
             watcher.note(f"{len(kept):,} of {len(pictures):,} {what}.")
         found.append(labelled_pictures(preprocess, kept, targets(kept)))
     return ExportData(*found)
+
+
+def dataset_facts(fingerprint: str, counts: Mapping[str, int], licence: str | None) -> dict[str, Any]:
+    """Return what a bundle says of the pictures; their licence is their owner's to state, or unknown."""
+    facts: dict[str, Any] = {"fingerprint": fingerprint, "counts": dict(counts)}
+    return facts if licence is None else facts | {"licence": licence}
 
 
 def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targets: NDArray[Any]) -> Labelled:

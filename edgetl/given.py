@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset import Dataset, load_dataset
-from edgetl.export_data import export_data
+from edgetl.export_data import dataset_facts, export_data
 from edgetl.pipeline import head_solver
 from edgetl_exporters.export import Options, export
 from edgetl_exporters.model import Layout, Model, Silent
@@ -30,7 +30,8 @@ class Given:
     """An ONNX classifier as its maker describes it.
 
     file: takes normalised RGB pictures, float32, in `layout`; gives a score for each class. classes: in the
-    order of the scores. mean, std: per channel of RGB in 0–1.
+    order of the scores. mean, std: per channel of RGB in 0–1. licence: of the file; data_licence: of the
+    pictures that it is measured on.
     """
 
     file: Path
@@ -40,6 +41,7 @@ class Given:
     std: tuple[float, float, float]
     layout: Layout = "nchw"
     licence: str = "not stated"
+    data_licence: str | None = None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -126,5 +128,5 @@ def _provenance(given: Given, dataset: Dataset) -> Mapping[str, Any]:
     return {
         "backbone": f"ONNX file {hashlib.sha256(given.file.read_bytes()).hexdigest()}",
         "licence": given.licence,
-        "dataset": {"fingerprint": dataset.fingerprint, "counts": counts},
+        "dataset": dataset_facts(dataset.fingerprint, counts, given.data_licence),
     }

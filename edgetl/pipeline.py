@@ -14,7 +14,7 @@ from torch import nn
 
 from edgetl import head as heads
 from edgetl.dataset import Dataset, split_dataset
-from edgetl.export_data import export_data
+from edgetl.export_data import dataset_facts, export_data
 from edgetl.quantized import tune_quantized
 from edgetl.run import SPLITS, Run, read_module, read_run
 from edgetl.scoring import fit_temperature
@@ -29,12 +29,18 @@ from edgetl_runtime.pictures import Task, index
 
 
 def export_run(
-    run_folder: Path, out: Path, *, data: Path | None = None, **options: Unpack[Options]
+    run_folder: Path,
+    out: Path,
+    *,
+    data: Path | None = None,
+    data_licence: str | None = None,
+    **options: Unpack[Options],
 ) -> Report:
     """Export a run to a bundle: a folder, or a zip where `out` ends in .zip.
 
     Args:
         data: the run's pictures, where they no longer lie where the training found them.
+        data_licence: of the pictures, for the bundle's provenance and bill of materials.
         options: as `edgetl_exporters.export` takes them.
 
     Raises:
@@ -57,7 +63,7 @@ def export_run(
         solve_head=head_solver(run.task, weights),
         tune=_tuner(run, module, watcher),
         fit_temperature=lambda logits, targets: fit_temperature(logits, targets, rules),
-        provenance=_provenance(run),
+        provenance=_provenance(run, data_licence),
         **options,
     )
 
@@ -114,7 +120,7 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
     return dataset
 
 
-def _provenance(run: Run) -> dict[str, Any]:
+def _provenance(run: Run, data_licence: str | None) -> dict[str, Any]:
     """Say where the model comes from, without paths, dates and names of machines."""
     recipe = dict(run.recipe) | {"backbone": run.backbone}
     if recipe.get("weights") not in ("default", "none"):
@@ -122,7 +128,7 @@ def _provenance(run: Run) -> dict[str, Any]:
     return {
         "backbone": run.backbone,
         "licence": run.licence,
-        "dataset": {"fingerprint": run.dataset["fingerprint"], "counts": dict(run.dataset["counts"])},
+        "dataset": dataset_facts(run.dataset["fingerprint"], run.dataset["counts"], data_licence),
         "recipe": {
             name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()
         },

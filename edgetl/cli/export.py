@@ -18,7 +18,7 @@ Variants = Annotated[
     typer.Option(help="Those to write, such as openvino-int8,onnx-fp16; a wrong name lists all."),
 ]
 MaxDrop = Annotated[
-    str, typer.Option("--max-drop", help="Drop of accuracy that int8 may cost: 1pp is one point.")
+    str, typer.Option("--max-drop", help="Drop of accuracy that int8 may cost: 0.5pp is half a point.")
 ]
 OnMiss = Annotated[
     Literal["fail", "fp16"],
@@ -34,6 +34,12 @@ MinPrecision = Annotated[
 ]
 StaticBatch = Annotated[
     int | None, typer.Option("--static-batch", help="Write files for exactly so many pictures, for NPUs.")
+]
+Calibration = Annotated[
+    int | None, typer.Option(metavar="N", help="Training pictures that calibrate int8. Default: 100.")
+]
+DataLicence = Annotated[
+    str | None, typer.Option("--data-licence", help="Of the pictures, for the bill of materials.")
 ]
 Sign = Annotated[
     Path | None, typer.Option("--sign", metavar="KEY", help="Sign with this Ed25519 key, a PEM file.")
@@ -51,11 +57,13 @@ def export(
         Path | None, typer.Option(help="The pictures, when they no longer lie where the run found them.")
     ] = None,
     variants: Variants = None,
-    max_drop: MaxDrop = "1pp",
+    max_drop: MaxDrop = "0.5pp",
     on_miss: OnMiss = "fail",
     cpu: Cpu = "vnni",
     min_precision: MinPrecision = None,
     static_batch: StaticBatch = None,
+    calibration: Calibration = None,
+    data_licence: DataLicence = None,
     sign: Sign = None,
     classes: Annotated[
         Path | None, typer.Option(help=f"{_ONNX}: its classes, one a line, in the order of its scores.")
@@ -71,6 +79,9 @@ def export(
     layout: Annotated[Literal["nchw", "nhwc"], typer.Option(help=f"{_ONNX}: order of its axes.")] = "nchw",
     size: Annotated[int, typer.Option(help=f"{_ONNX}: side of its pictures in pixels.")] = 224,
     crop: Annotated[float, typer.Option(help=f"{_ONNX}: share of the shorter side that is kept.")] = 0.875,
+    licence: Annotated[
+        str | None, typer.Option(help=f"{_ONNX}: of its weights, for the bill of materials.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -80,7 +91,7 @@ def export(
         from edgetl.cli.console import open_watcher, render_report
 
         options: dict[str, Any] = {
-            "max_drop": parse_points(max_drop),
+            "max_drop": parse_points(max_drop, "--max-drop"),
             "on_miss": on_miss,
             "cpu": cpu,
             "min_precision": min_precision,
@@ -89,44 +100,54 @@ def export(
         }
         if variants is not None:
             options["variants"] = [name.strip() for name in variants.split(",") if name.strip()]
+        if calibration is not None:
+            options["calibration"] = calibration
+        described = {"mean": mean, "std": std, "layout": layout, "preprocess": (size, crop)}
+        licences = {"licence": licence, "data_licence": data_licence}
         with open_watcher() as watcher:
             options["watcher"] = watcher
             if source.suffix == ".onnx":
-                report = _given(source, out, data, classes, (mean, std, layout, size, crop), options)
+                report = _given(source, out, (data, classes), described | licences, options)
             else:
-                report = _run(source, out, data, classes, options)
+                _refuse_described(source, {"--classes": classes, "--licence": licence})
+                report = _run(source, out, data, data_licence, options)
         show(asdict(report) if as_json else render_report(report, out))
         return 0
 
     finish(command, debug)
 
 
+def _refuse_described(source: Path, flags: dict[str, Any]) -> None:
+    """Refuse flags that describe an ONNX file."""
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise InputError(f"{' and '.join(given)} is for ONNX files; the run {str(source)!r} knows its own.")
+
+
 def _run(
-    source: Path, out: Path, data: Path | None, classes: Path | None, options: dict[str, Any]
+    source: Path, out: Path, data: Path | None, data_licence: str | None, options: dict[str, Any]
 ) -> "Report":
     from edgetl.pipeline import export_run
 
-    if classes is not None:
-        raise InputError(f"--classes is for ONNX files; the run {str(source)!r} knows its classes.")
-    return export_run(source, out, data=data, **options)
+    return export_run(source, out, data=data, data_licence=data_licence, **options)
 
 
 def _given(
     source: Path,
     out: Path,
-    data: Path | None,
-    classes: Path | None,
-    described: tuple[Any, ...],
+    measured_on: tuple[Path | None, Path | None],
+    described: dict[str, Any],
     options: dict[str, Any],
 ) -> "Report":
     from edgetl.given import Given, export_given, read_classes
     from edgetl_runtime.preprocess import Preprocess
 
+    data, classes = measured_on
     if data is None or classes is None:
         raise InputError(
             f"{str(source)!r} needs --data, pictures of its classes, and --classes, their names: nothing is "
             "exported that was not measured."
         )
-    mean, std, layout, size, crop = described
-    given = Given(source, read_classes(classes), Preprocess(size, crop), mean, std, layout)
-    return export_given(given, data, out, **options)
+    known = {name: value for name, value in described.items() if value is not None}
+    known["preprocess"] = Preprocess(*described["preprocess"])
+    return export_given(Given(source, read_classes(classes), **known), data, out, **options)

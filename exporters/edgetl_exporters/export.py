@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     min_precision: float | None
     static_batch: int | None
     sign: Path | None
+    calibration: int
     watcher: Watcher | None
 
 
@@ -60,7 +61,7 @@ def export(
     out: Path,
     *,
     variants: Sequence[str] = DEFAULT,
-    max_drop: float = 0.01,
+    max_drop: float = 0.005,
     on_miss: OnMiss = "fail",
     cpu: Cpu = "vnni",
     min_precision: float | None = None,
@@ -102,7 +103,9 @@ def export(
         InputError: `out` exists, or an argument is not allowed.
     """
     begun, wanted, watcher = time.monotonic(), ordered(variants), watcher or Silent()
-    _check(model, max_drop, min_precision, static_batch, sign)
+    _check(model, max_drop, min_precision, static_batch, calibration)
+    if sign is not None:
+        check_private_key(sign)
     refuse_place(out)
     fit = fit_temperature or (lambda logits, targets: fit_by_search(model.task, logits, targets))
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
@@ -151,7 +154,7 @@ def _check(
     max_drop: float,
     min_precision: float | None,
     static_batch: int | None,
-    sign: Path | None,
+    calibration: int,
 ) -> None:
     if not 0 < max_drop <= 1:
         raise InputError(f"max_drop must be above 0 and at most 1, got {max_drop!r}; 0.005 is half a point.")
@@ -161,8 +164,10 @@ def _check(
         raise InputError("min_precision is for pictures with one label each; leave --min-precision out.")
     if static_batch is not None and static_batch < 1:
         raise InputError(f"static_batch must be 1 or more, got {static_batch!r}.")
-    if sign is not None:
-        check_private_key(sign)
+    if calibration < 1:
+        raise InputError(
+            f"calibration must be 1 picture or more, got {calibration!r}; {CALIBRATION} are usual."
+        )
 
 
 def _able(

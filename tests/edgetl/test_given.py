@@ -1,5 +1,6 @@
 """An ONNX classifier that somebody else trained becomes a bundle, or is refused with the reason."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,15 @@ def test_the_command_exports_a_given_file(tmp_path: Path, capsys: pytest.Capture
     labels.write_text("red\nblue\ngreen\n", encoding="utf-8")
     arguments = ["export", str(file), "--out", str(tmp_path / "b.zip"), "--data", str(data)]
     arguments += ["--classes", str(labels), "--mean", *map(str, MEAN), "--std", *map(str, STD)]
-    assert main([*arguments, "--size", "32", "--crop", "1", "--max-drop", "20pp"]) == 0
+    arguments += ["--size", "32", "--crop", "1", "--max-drop", "20pp", "--calibration", "9"]
+    arguments += ["--licence", "MIT", "--data-licence", "CC0-1.0"]
+    assert main([*arguments, "--variants", "onnx-int8, openvino-fp32"]) == 0
     with Session.open(tmp_path / "b.zip") as session:
         assert session.labels == CLASSES
+        assert [one.name for one in session.manifest.variants] == ["onnx-int8", "openvino-fp32"]
+        assert session.manifest.provenance["dataset"]["licence"] == "CC0-1.0"
+        bill = json.loads(session.bundle.path("sbom.cdx.json").read_text(encoding="utf-8"))
+    assert [one["licenses"][0]["license"]["name"] for one in bill["components"][:2]] == ["MIT", "CC0-1.0"]
     assert main(arguments[:4]) == 2
     assert "needs --data, pictures of its classes, and --classes" in capsys.readouterr().err
 

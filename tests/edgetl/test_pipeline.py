@@ -67,7 +67,7 @@ def make_run(folder: Path, data: Path) -> Path:
 def test_a_run_becomes_a_bundle_that_proves_itself_and_tells_its_origin(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "data")
     run = make_run(tmp_path / "run", data)
-    report = export_run(run, tmp_path / "bundle", max_drop=1.0)
+    report = export_run(run, tmp_path / "bundle", data_licence="CC0-1.0", max_drop=1.0)
     assert [row.name for row in report.variants] == [
         "openvino-int8",
         "onnx-int8",
@@ -82,6 +82,7 @@ def test_a_run_becomes_a_bundle_that_proves_itself_and_tells_its_origin(tmp_path
             assert session.manifest.provenance["dataset"] == {
                 "fingerprint": facts["dataset"]["fingerprint"],
                 "counts": {"train": 24, "val": 24, "test": 24},
+                "licence": "CC0-1.0",
             }
             assert session.manifest.provenance["backbone"] == BACKBONE
     text = (tmp_path / "bundle" / "manifest.json").read_text(encoding="utf-8")
