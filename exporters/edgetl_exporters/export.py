@@ -111,8 +111,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
         watcher.phase("ONNX and OpenVINO files")
         floats = write_floats(model, data, Path(name), fit, static_batch)
-        if isinstance(model.module, Path):
-            refuse_swapped(floats.judged[0], model.classes)
+        refuse_swapped(floats.judged[0], model.classes)
         watcher.phase(f"parity with the trained network on {PICTURES} pictures")
         found, pictures = parity(data, floats)
         givens = Climb(

@@ -6,6 +6,7 @@ used, so that a command line can print its help at once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -364,10 +365,16 @@ def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
 def _opened(
     bundle: Path | Bundle, where: Where, notify: Notify, *, prove: Proving = True
 ) -> Iterator[Session]:
+    from edgetl_runtime.cautions import Caution
     from edgetl_runtime.session import Session
 
     settings = asdict(where) | {"trust": _keys(where.trust)}
-    with Session.open(bundle, **settings, prove=prove, follow=False) as session:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Caution)  # They are told below.
+        opened = Session.open(bundle, **settings, prove=prove, follow=False)
+    with opened as session:
+        for caution in session.cautions:
+            notify(caution)
         for skipped in session.skipped:
             notify(f"variant {skipped.variant!r} was skipped: {skipped.reason}")
         yield session

@@ -4,6 +4,7 @@ Knows nothing about datasets and figures. This is the hot path: preprocess, run,
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.cautions import Caution, of_processor
 from edgetl_runtime.engines import Engine, Hint
+from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import (
     BundleError,
     EdgetlError,
@@ -59,7 +62,7 @@ class Session:
     classes. device: where the engine truly runs. batch: pictures per run. threads, hint: as it was opened.
     proof: what was checked, and whether now or earlier; None where it was left out. skipped: the variants
     that were preferred and could not be used. choice: how `device="auto"` decided. opening_ms: how long
-    opening took, proof included.
+    opening took, proof included. cautions: why the variant may be less accurate here; `open` warns of them.
     Of a folder of slots, all this is that of `current`, which goes with every switch.
     """
 
@@ -92,6 +95,7 @@ class Session:
         self.skipped: tuple[Skipped, ...] = ()
         self.choice: Choice | None = None
         self.opening_ms: float | None = None
+        self.cautions: tuple[str, ...] = ()
         self._engine = PerProcess(engine, reopen)
         self._owns_bundle = False
 
@@ -150,7 +154,11 @@ class Session:
             if trust is not None:
                 opened.require_signature(trust)
             memory = memory_of(opened) if cache else Memory(None)
-            return _open(opened, variant, target, on_disagreement, memory, fallback)
+            session = _open(opened, variant, target, on_disagreement, memory, fallback)
+            session.cautions = of_processor(opened.manifest, session.variant, session.device, read_environment())
+            for caution in session.cautions:
+                warnings.warn(caution, Caution, stacklevel=3)
+            return session
 
         if isinstance(bundle, Bundle):
             session = open_bundle(bundle)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgetl_runtime.cautions import of_device
 from edgetl_runtime.confidence import threshold_figures, untempered_figures
-from edgetl_runtime.engines import caveats
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.journal import Journal
@@ -140,7 +140,7 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
         per_class=_per_class(manifest.classes, target, predicted),
         latency=_latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
-        environment=replace(read_environment(), notes=caveats(session.device)),
+        environment=replace(read_environment(), notes=(*of_device(session.device), *session.cautions)),
         performance=measured.performance,
         errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
         predictions=Predictions(

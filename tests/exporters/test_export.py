@@ -229,6 +229,16 @@ def test_a_precision_that_nothing_promises_is_refused_with_what_it_takes(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_module_whose_classes_are_in_another_order_is_refused(tmp_path: Path) -> None:
+    data = tiny_data()
+    swapped = {role: getattr(data, role) for role in ("train", "choose", "verify")}
+    for role, found in swapped.items():
+        swapped[role] = replace(found, targets=np.array([0, 2, 1])[found.targets])
+    with pytest.raises(InputError, match="in another order than the scores: 'green' is answered 'blue'"):
+        run_export(tmp_path / "b", data=replace(data, **swapped))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_precision_that_the_verifying_pictures_break_is_refused_before_int8(tmp_path: Path) -> None:
     data, watcher = tiny_data(), Quiet()
     wrong = replace(data.verify, targets=np.roll(data.verify.targets, 1))

@@ -11,7 +11,7 @@ import pytest
 from runtime_factories import tiny_pixels
 from tiny_bundle import DATA, tiny_logits
 
-from edgetl_runtime.engines import ENGINES, Engine, Port, caveats, check_graph, load_engine
+from edgetl_runtime.engines import ENGINES, Engine, Port, check_graph, load_engine
 from edgetl_runtime.errors import BundleError, EngineError
 
 MODELS = {"onnxruntime": DATA / "tiny.onnx", "openvino": DATA / "tiny.xml"}
@@ -390,12 +390,6 @@ def test_a_variant_that_an_npu_cannot_compute_is_refused_before_it_compiles(
 def test_float16_is_not_left_to_a_device_that_chooses() -> None:
     with pytest.raises(EngineError, match="needs a device by its own name, got 'auto:cpu'"):
         opened("openvino", device="auto:cpu", execution="f16")
-
-
-def test_measurements_on_devices_that_were_never_tried_say_so() -> None:
-    assert caveats("cpu") == ()
-    assert caveats("npu.3720")[0].startswith("not yet run on hardware")
-    assert caveats("npu,cpu") == caveats("npu")
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,6 @@ _INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "openvino": "pip install 'edgetl-runtime[openvino]'",
 }
-# Devices that edgetl has not been run on yet: whoever measures there should know.
-_UNTRIED = {
-    "npu": "not yet run on hardware: no Intel NPU was there when edgetl was tested; check against the CPU"
-}
 
 
 class Engine(Protocol):
@@ -112,12 +108,6 @@ def check_graph(model: Path, batch: int, inputs: Sequence[Port], outputs: Sequen
             f"'probabilities' float32 ({batch}, classes), got {_text(inputs)} → {_text(outputs)}. "
             "Export it again."
         )
-
-
-def caveats(device: str) -> tuple[str, ...]:
-    """Return what a reader of measurements on this device, as an engine reports it, should know."""
-    kinds = {one.partition(".")[0] for one in device.lower().split(",")}
-    return tuple(note for kind, note in _UNTRIED.items() if kind in kinds)
 
 
 @contextmanager
