@@ -69,12 +69,11 @@ def parity(data: ExportData, files: FloatFiles) -> tuple[dict[str, float], int]:
     chosen = np.unique(np.linspace(0, len(files.logits) - 1, PICTURES).astype(int))
     parts = (chosen[chosen < len(data.choose)], chosen[chosen >= len(data.choose)] - len(data.choose))
     pixels = np.concatenate([role.pixels[part] for role, part in zip(roles, parts, strict=True)])
-    targets = np.concatenate([role.targets[part] for role, part in zip(roles, parts, strict=True)])
     got = {
         "onnx-fp32": run_file(files.onnx, "onnxruntime", pixels, batch=_BATCH).logits,
         "openvino-fp32": files.logits[chosen],
     }
-    return check_parity(files.model, own_logits(files.model, pixels), got, targets), len(chosen)
+    return check_parity(files.model, own_logits(files.model, pixels), got), len(chosen)
 
 
 def _saved(source: Path, folder: Path, static_batch: int | None) -> dict[tuple[str, EngineName], Path]:
