@@ -155,7 +155,9 @@ class Session:
                 opened.require_signature(trust)
             memory = memory_of(opened) if cache else Memory(None)
             session = _open(opened, variant, target, on_disagreement, memory, fallback)
-            session.cautions = of_processor(opened.manifest, session.variant, session.device, read_environment())
+            session.cautions = of_processor(
+                opened.manifest, session.variant, session.device, read_environment()
+            )
             for caution in session.cautions:
                 warnings.warn(caution, Caution, stacklevel=3)
             return session
