@@ -87,12 +87,12 @@ def test_the_action_passes_further_arguments_line_by_line_and_none_becomes_a_com
 
 
 def test_the_action_takes_alpha_and_keeps_a_ledger(tmp_path):
-    assert run_action(tmp_path, OPEN, margin="0.8pp").returncode == 3
+    assert run_action(tmp_path, OPEN, margin="0.9pp").returncode == 3
     assert not (tmp_path / "ledger.jsonl").exists()
-    done = run_action(tmp_path, OPEN, margin="0.8pp", alpha="0.2", ledger="ledger.jsonl")
+    done = run_action(tmp_path, OPEN, margin="0.9pp", alpha="0.2", ledger="ledger.jsonl")
     assert done.returncode == 0, done.stderr
     (kept,) = read_ledger(tmp_path / "ledger.jsonl").decisions
-    assert (kept.margin, kept.alpha, kept.outcome) == (0.008, 0.2, "PASS")
+    assert (kept.margin, kept.alpha, kept.outcome) == (0.009, 0.2, "PASS")
 
 
 def test_the_action_says_what_is_wrong_with_its_input(tmp_path):
@@ -123,8 +123,8 @@ def test_the_gitlab_job_exits_with_the_verdict_and_leaves_its_artifacts(tmp_path
 
 def test_the_gitlab_job_takes_alpha_and_keeps_a_ledger(tmp_path):
     write_receipts(tmp_path, OPEN)
-    given = {"EDGETL_MARGIN": "0.8pp", "EDGETL_ALPHA": "0.2", "EDGETL_LEDGER": "ledger.jsonl"}
+    given = {"EDGETL_MARGIN": "0.9pp", "EDGETL_ALPHA": "0.2", "EDGETL_LEDGER": "ledger.jsonl"}
     done = shell("\n".join(GITLAB["script"]), tmp_path, GITLAB["variables"] | given, "-e")
     assert done.returncode == 0, done.stderr
     (kept,) = read_ledger(tmp_path / "ledger.jsonl").decisions
-    assert (kept.margin, kept.alpha, kept.outcome) == (0.008, 0.2, "PASS")
+    assert (kept.margin, kept.alpha, kept.outcome) == (0.009, 0.2, "PASS")

@@ -98,8 +98,8 @@ def test_too_few_pictures_can_warn(pytester, receipts):
 
 def test_alpha_decides_how_sure_it_must_be(pytester, receipts):
     receipts(lost=12, gained=8, both=980)
-    compare(pytester, ", margin='0.8pp'").assert_outcomes(failed=1)
-    compare(pytester, ", margin='0.8pp', alpha=0.2").assert_outcomes(passed=1)
+    compare(pytester, ", margin='0.9pp'").assert_outcomes(failed=1)
+    compare(pytester, ", margin='0.9pp', alpha=0.2").assert_outcomes(passed=1)
 
 
 def test_every_decision_is_written_into_the_ledger_and_a_worn_test_set_warns(pytester, receipts, monkeypatch):

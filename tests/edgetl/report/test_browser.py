@@ -158,18 +158,18 @@ def test_the_page_never_scrolls_sideways(driver, whole, width):
 
 
 def test_a_table_that_goes_on_beyond_its_edge_says_so_until_its_end_is_reached(driver, whole):
-    state = "const b = document.querySelector('#variants .scroll'); return [...b.classList].sort()"
-    mask = "return getComputedStyle(document.querySelector('#variants .scroll')).maskImage !== 'none'"
-    cue = "return getComputedStyle(document.querySelector('#variants caption'), '::after').content"
+    state = "const b = document.querySelector('#training .scroll'); return [...b.classList].sort()"
+    mask = "return getComputedStyle(document.querySelector('#training .scroll')).maskImage !== 'none'"
+    cue = "return getComputedStyle(document.querySelector('#training caption'), '::after').content"
     show(driver, whole, 1200)
     assert run(driver, state) == ["scroll"]
     show(driver, whole, 390)
     assert run(driver, state) == ["more", "scroll", "sideways"]
     assert run(driver, mask)
     assert "Scroll sideways" in run(driver, cue)
-    widths = "const c = document.querySelector('#variants caption'); return c.getBoundingClientRect().right"
+    widths = "const c = document.querySelector('#training caption'); return c.getBoundingClientRect().right"
     assert run(driver, widths) <= 390
-    run(driver, "document.querySelector('#variants .scroll').scrollLeft = 9999")
+    run(driver, "document.querySelector('#training .scroll').scrollLeft = 9999")
     time.sleep(0.2)
     assert run(driver, state) == ["scroll", "sideways"]
     assert not run(driver, mask)
