@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import features, install, int8, machine, parity, report, runtime, solar_cells
+from benchmarks import features, gate, install, int8, machine, parity, report, runtime, solar_cells
 from edgetl.cli import main as edgetl
 
 _DEMO = Path("demo")
@@ -34,6 +34,7 @@ def main() -> int:
         "the demo's model on the test pictures": lambda: solar_cells.measure(csv, _DEMO / "receipts"),
         "the runtime installed alone": install.measure,
         "the runtime beside its limit and its peers": lambda: runtime.measure(bundle),
+        "check on 100,000 pictures": gate.measure,
         "a report of 10,000 pictures": report.measure,
     }
     for name, measure in measures.items():

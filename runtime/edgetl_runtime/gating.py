@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from edgetl_runtime.receipt import Receipt
 
+    Column = NDArray[Any]  # integers, or bool (n, classes), as in `Predictions`
+
 __all__ = ["Difference", "Flip", "Limits", "Outcome", "Rule", "Verdict", "gate"]
 
 _NO_LIMITS = Limits()
@@ -106,12 +108,14 @@ def _flips(both: Pair, chosen: NDArray[np.bool_]) -> list[Flip]:
     """Return the chosen pictures, the candidate's most confident answers first."""
     places = np.flatnonzero(chosen)
     places = places[np.argsort(-both.confidence[places], kind="stable")]
-    columns = (both.target, both.before, both.after)
-    return [
-        Flip(both.sha256[place].decode(), *(_label(both.classes, column[place]) for column in columns))
-        for place in places
-    ]
+    hashes = [value.decode() for value in both.sha256[places].tolist()]
+    columns = [_labels(both.classes, some[places]) for some in (both.target, both.before, both.after)]
+    return [Flip(*row) for row in zip(hashes, *columns, strict=True)]
 
 
-def _label(classes: tuple[str, ...], answer: Any) -> str:  # a row of a column: an integer, or bool (classes,)
-    return "|".join(classes[k] for k in np.flatnonzero(answer)) if np.ndim(answer) else classes[answer]
+def _labels(classes: tuple[str, ...], column: Column) -> list[str]:
+    if column.ndim == 1:
+        return [classes[number] for number in column.tolist()]
+    names = [classes[number] for number in np.nonzero(column)[1].tolist()]
+    ends = np.cumsum(column.sum(axis=1)).tolist()
+    return ["|".join(names[begun:end]) for begun, end in zip([0, *ends], ends, strict=False)]
