@@ -68,6 +68,7 @@ def _opening(found: Opening) -> str:
     left_out = [wrap(f"- {name}: {reason}", indent=2) for name, reason in found.skipped]
     return paragraphs(
         wrap(f"{asked}: {found.variant} on {found.device}."),
+        *(wrap(f"Note: {note}.") for note in found.notes),
         _times(found),
         "\n".join(["Could not be used:", *left_out]) if left_out else "",
     )

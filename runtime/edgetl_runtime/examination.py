@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engines import ENGINES, load_engine
+from edgetl_runtime.engines import ENGINES, caveats, load_engine
 from edgetl_runtime.environment import Environment, read_environment
 from edgetl_runtime.errors import EngineError, ProofError
 from edgetl_runtime.known_bad import DISTRIBUTIONS, RUNTIMES, Facts, KnownBad, known_bad
@@ -75,7 +75,7 @@ class Opening:
 
     variant_asked, device_asked, hint: what was asked for. variant, device: what answers; None where nothing
     can. choice: how device="auto" decided. skipped: what was preferred and could not be used. error: why
-    nothing can be opened. exit_code: that of the error.
+    nothing can be opened. exit_code: that of the error. notes: what else to know of the device.
     """
 
     bundle: str
@@ -88,6 +88,7 @@ class Opening:
     skipped: tuple[Skipped, ...] = ()
     error: str = ""
     exit_code: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _open(bundle: Path, where: Where) -> tuple[Manifest, Opening]:
                     device=session.device,
                     choice=session.choice,
                     skipped=session.skipped,
+                    notes=caveats(session.device),
                 )
         except (EngineError, ProofError) as error:
             return manifest, replace(asked, error=str(error), exit_code=error.exit_code)

@@ -102,6 +102,11 @@ def test_what_was_measured_earlier_is_told_as_such() -> None:
     assert "Measured earlier and remembered, after" in render_examination(replace(FOUND, opening=remembered))
 
 
+def test_what_else_to_know_of_a_device_is_a_note() -> None:
+    noted = replace(OPENING, choice=None, skipped=(), notes=("not yet run on hardware",))
+    assert last(replace(FOUND, opening=noted), 1) == "Note: not yet run on hardware."
+
+
 def test_an_explicit_device_has_no_times() -> None:
     explicit = replace(OPENING, device_asked="cpu", choice=None, skipped=())
     told = "Bundle colours, variant auto, device cpu, for latency: openvino-int8 on cpu."

@@ -172,6 +172,16 @@ def test_a_bundle_that_cannot_be_opened_is_a_finding_with_an_exit_code(
     assert found.engines  # The machine is told all the same.
 
 
+def test_a_device_that_was_never_tried_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(examination, "caveats", lambda device: (f"{device} is new to us",))
+    opening = run_doctor(bundle, where=Where("onnx-fp32")).opening
+    assert opening is not None
+    assert opening.notes == ("cpu is new to us",)
+
+
 def test_a_damaged_bundle_is_refused_as_everywhere(tmp_path: Path) -> None:
     bundle = edit_manifest(tiny_bundle(tmp_path / "bundle"), lambda value: value.pop("classes"))
     with pytest.raises(BundleError):
