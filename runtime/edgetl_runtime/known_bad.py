@@ -150,8 +150,9 @@ KNOWN_BAD: tuple[KnownBad, ...] = (
         lambda f: f.openvino and not f.npu_compiler and (f.npu or f.asks_for_npu or f.accel != "none"),
         "OpenVINO's package lacks the compiler for NPUs (libopenvino_intel_npu_compiler_loader): without "
         "the one of the driver, opening fails with 'VCL compiler loading failed'.",
-        "Install Intel's NPU driver with its compiler (intel-driver-compiler-npu), and leave "
-        "NPU_COMPILER_TYPE alone.",
+        "Install Intel's NPU driver with its compiler (intel-driver-compiler-npu) and leave "
+        "NPU_COMPILER_TYPE alone, or put both libraries of the OpenVINO archive of the same version beside "
+        "the wheel's libopenvino.so.",
         (f"{_GITHUB}openvinotoolkit/openvino/issues/36374",),
     ),
     KnownBad(
