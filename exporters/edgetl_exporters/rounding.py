@@ -10,14 +10,23 @@ and the bias takes the rest. Quantizers find the weights on their own grid and k
 arrays, no engine: the mean inputs are what `means_graph` gives.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgetl_exporters.graph import LOGITS, PROBABILITIES, array, ended, replaced
+from edgetl_exporters.graph import (
+    LOGITS,
+    PROBABILITIES,
+    array,
+    copied,
+    ended,
+    replaced,
+    used_only,
+)
 from edgetl_exporters.model import Floats
 
 # Only so many of a filter's weights may be rounded the other way, the nearest to a half first.
@@ -60,6 +69,7 @@ def rounded(model: ModelProto, means: Floats, steps: int) -> ModelProto:
         means: (n, channels) as `means_graph` gives them.
         steps: of the quantizer's grid, from zero to the largest weight of a filter.
     """
+    model = _with_own_biases(model)
     convolutions = list(_convolutions(model))
     places = np.cumsum([convolution.inputs for convolution in convolutions])[:-1]
     values: dict[str, Floats] = {}
@@ -103,9 +113,27 @@ def _per_weight(mean: Floats, shape: Sequence[int], groups: int) -> Doubles:
     return np.repeat(of_output, int(np.prod(shape[2:])), axis=1)
 
 
+def _with_own_biases(model: ModelProto) -> ModelProto:
+    """Return a copy in which no two convolutions read one bias: each will take up another shift."""
+    changed, readers = copied(model), _readers(model)
+    for convolution in _convolutions(changed):
+        bias = convolution.node.input[2:]
+        if bias and readers[bias[0]] > 1:
+            own = f"{bias[0]}_of_{convolution.node.name}"
+            changed.graph.initializer.append(numpy_helper.from_array(array(model.graph, bias[0]), own))
+            convolution.node.input[2] = own
+    return used_only(changed)
+
+
+def _readers(model: ModelProto) -> Counter[str]:
+    return Counter(name for node in model.graph.node for name in node.input)
+
+
 def _convolutions(model: ModelProto) -> Iterator[_Convolution]:
+    """Yield the convolutions that may be rounded; one that shares its weights with another stays as it is."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    readers = _readers(model)
     for node in model.graph.node:
-        if node.op_type == "Conv" and set(node.input[1:]) <= constants.keys():
+        if node.op_type == "Conv" and set(node.input[1:]) <= constants.keys() and readers[node.input[1]] == 1:
             groups = next((a.i for a in node.attribute if a.name == "group"), 1)
             yield _Convolution(node, groups, groups * constants[node.input[1]].dims[1])
