@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, compose, helper, numpy_helper, version_converter
 
 from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, find_classifier, slimmed
+from edgetl_exporters.heads import plain_head
 from edgetl_exporters.model import Floats, Model, Pixels
 from edgetl_exporters.quiet import quiet
 from edgetl_runtime.errors import ContractError, InputError
@@ -62,10 +63,10 @@ def from_onnx(model: Model, path: Path) -> None:
     for name in (LOGITS, PROBABILITIES):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", classes]))
     with quiet():
-        slim = slimmed(network)
-    onnx.save(slim, path)
+        written = plain_head(slimmed(network))
+    onnx.save(written, path)
     try:
-        find_classifier(onnx.load(path))
+        find_classifier(written)
     except ContractError as error:
         raise _refused(model, str(error).splitlines()[0]) from error
 

@@ -58,7 +58,8 @@ def tidied(model: ModelProto) -> ModelProto:
     for port in (*graph.input, *graph.output):
         port.type.tensor_type.shape.dim[0].dim_param = "N"
     for node in graph.node:
-        if _is_mean_over_pixels(graph, node):
+        keeps = not any(a.name == "keepdims" and not a.i for a in node.attribute)
+        if keeps and is_mean_over_pixels(graph, node):
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
     _drop_unused(graph)
@@ -71,21 +72,34 @@ def find_classifier(model: ModelProto) -> Classifier:
     Raises:
         ContractError: the graph does not end in a linear layer with float weights.
     """
+    found = classifier(model)
+    if found is None:
+        last = _producer(model.graph, LOGITS)
+        raise ContractError(
+            f"The graph must end in a linear layer with float weights and a bias, got {last.op_type!r}. "
+            "Use a backbone with a linear head."
+        )
+    return found
+
+
+def classifier(model: ModelProto) -> Classifier | None:
+    """Return the layer that gives the logits, or None where they come from anything but one linear layer."""
     graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     last = _producer(graph, LOGITS)
-    if last.op_type == "Gemm" and len(last.input) == 3 and set(last.input[1:]) <= weights:
-        transposed = any(a.name == "transB" and a.i for a in last.attribute)
-        return Classifier((last.name,), last.input[0], last.input[1], last.input[2], transposed)
-    if last.op_type == "Add" and last.input[1] in weights:
-        product = _producer(graph, last.input[0])
-        if product.op_type == "MatMul" and product.input[1] in weights:
-            nodes = (product.name, last.name)
-            return Classifier(nodes, product.input[0], product.input[1], last.input[1], False)
-    raise ContractError(
-        f"The graph must end in a linear layer with float weights and a bias, got {last.op_type!r}. "
-        "Use a backbone with a linear head."
-    )
+    if last.op_type == "Gemm" and len(last.input) == 3:
+        told = {a.name: helper.get_attribute_value(a) for a in last.attribute}
+        transposed = told.pop("transB", 0) == 1
+        scaled = told.get("alpha", 1.0) != 1.0 or told.get("beta", 1.0) != 1.0 or told.get("transA", 0)
+        features, weight, bias = last.input
+        if not scaled and _fit(shapes.get(weight), shapes.get(bias), transposed):
+            return Classifier((last.name,), features, weight, bias, transposed)
+    if last.op_type == "Add" and last.input[1] in shapes:
+        product, bias = _producer(graph, last.input[0]), last.input[1]
+        if product.op_type == "MatMul" and _fit(shapes.get(product.input[1]), shapes[bias], False):
+            features, weight = product.input
+            return Classifier((product.name, last.name), features, weight, bias, False)
+    return None
 
 
 def outside_nodes(model: ModelProto) -> list[str]:
@@ -205,11 +219,17 @@ def copied(model: ModelProto) -> ModelProto:
     return copy
 
 
-def _is_mean_over_pixels(graph: GraphProto, node: NodeProto) -> bool:
-    if node.op_type != "ReduceMean" or any(a.name == "keepdims" and not a.i for a in node.attribute):
+def is_mean_over_pixels(graph: GraphProto, node: NodeProto) -> bool:
+    """Tell whether a node is a mean over the pixels of a map, which may lose these dimensions."""
+    if node.op_type != "ReduceMean":
         return False
     axes = next((t for t in graph.initializer if node.input[1:] == [t.name]), None)
     return axes is not None and sorted(numpy_helper.to_array(axes).tolist()) in ([2, 3], [-2, -1])
+
+
+def _fit(weight: tuple[int, ...] | None, bias: tuple[int, ...] | None, transposed: bool) -> bool:
+    """Tell whether two constants are the weight of a linear layer and a bias for each of its outputs."""
+    return weight is not None and len(weight) == 2 and bias == (weight[0 if transposed else 1],)
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from edgetl_exporters.graph import slimmed
+from edgetl_exporters.heads import plain_head
 from edgetl_exporters.model import Floats, Model, Pixels
 from edgetl_exporters.quiet import quiet
 from edgetl_runtime.pictures import Task
@@ -64,7 +65,7 @@ def to_onnx(model: Model, path: Path) -> None:
         )
         assert program is not None
         slim = slimmed(program.model_proto)
-    onnx.save(slim, path)
+    onnx.save(plain_head(slim), path)
 
 
 def torch_logits(model: Model, pixels: Pixels, batch: int = 16) -> Floats:
