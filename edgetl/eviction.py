@@ -100,6 +100,12 @@ def room_bytes(above: Path, cap: int) -> int:
     return max(0, min(cap - in_use, int(_DISK_SHARE * (_free_bytes(above) + evictable))))
 
 
+def spare_bytes(above: Path, cap: int) -> int:
+    """Return how many bytes fit without evicting anything."""
+    total = sum(one.bytes for one in list_stores(above))
+    return max(0, min(cap - total, int(_DISK_SHARE * _free_bytes(above))))
+
+
 def evict(folder: Path) -> bool:
     """Delete a store unless it is in use; tell whether it went."""
     try:

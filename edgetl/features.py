@@ -7,9 +7,8 @@ pooled features, and the activations at each boundary between frozen and trained
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone
 from edgetl.cache import Rows, Store
-from edgetl.eviction import cap_bytes, make_room
-from edgetl.forward import BATCH, Forward, ForwardName, Precision, best_forward, open_forward
+from edgetl.decoded import decoded
+from edgetl.eviction import cap_bytes, make_room, spare_bytes
+from edgetl.forward import Forward, ForwardName, Precision, best_forward, open_forward
 from edgetl.frozen import FrozenStages
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Progress
@@ -30,7 +30,6 @@ from edgetl_runtime.remembered import cache_folder
 
 # Part of every key: raise it when the same inputs would give other rows.
 _VERSION = 2
-_DECODING_THREADS = 2
 
 
 class PictureCopy(Protocol):
@@ -144,15 +143,17 @@ class Extractor:
         stores: Sequence[Sequence[Store]],
         progress: Progress | None,
     ) -> None:
-        """Decode ahead in threads, infer asynchronously, and append batch by batch."""
+        """Decode ahead, infer asynchronously, and append batch by batch."""
         done, forward = 0, self._opened()
         with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(_DECODING_THREADS))
             writers = [[stack.enter_context(store.writer()) for store in view] for view in stores]
             pictures = _missing(pictures, stores)  # Another process may have had the lock until now.
             row_bytes = sum(store.row_bytes for view in stores for store in view)
-            make_room(activations_folder(), len(pictures) * row_bytes, cap_bytes())
-            for batch, images in _decoded(pool, pictures, self._preprocess):
+            folder, needed = activations_folder(), len(pictures) * row_bytes
+            make_room(folder, needed, cap_bytes())
+            spare = spare_bytes(folder, cap_bytes()) - needed
+            batches = decoded(folder, self._preprocess, pictures, spare)
+            for batch, images in stack.enter_context(closing(batches)):
                 keys = [picture.sha256 for picture in batch]
                 mirrored = [np.ascontiguousarray(view(images)) for view in views]
                 for outputs, view_writers in zip(forward(mirrored), writers, strict=True):
@@ -194,18 +195,3 @@ def _halved(rows: NDArray[np.float32], batch: Sequence[Picture]) -> NDArray[np.f
             "cache can hold. Choose another --backbone or other --weights."
         )
     return halved
-
-
-def _decoded(
-    pool: ThreadPoolExecutor, pictures: Sequence[Picture], preprocess: Callable[[Any], NDArray[np.uint8]]
-) -> Iterator[tuple[Sequence[Picture], NDArray[np.uint8]]]:
-    """Yield batches with their pixels, (n, size, size, 3), the next batch being decoded meanwhile."""
-    batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
-
-    def submit(batch: Sequence[Picture]) -> list[Any]:
-        return [pool.submit(preprocess, picture.path) for picture in batch]
-
-    ahead = submit(batches[0]) if batches else []
-    for number, batch in enumerate(batches):
-        futures, ahead = ahead, submit(batches[number + 1]) if number + 1 < len(batches) else []
-        yield batch, np.stack([future.result() for future in futures])

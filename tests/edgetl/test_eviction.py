@@ -11,7 +11,7 @@ import pytest
 
 from edgetl import eviction
 from edgetl.cache import Store
-from edgetl.eviction import cap_bytes, evict, list_stores, make_room, room_bytes
+from edgetl.eviction import cap_bytes, evict, list_stores, make_room, room_bytes, spare_bytes
 from edgetl_runtime.errors import InputError
 
 KEY = "ab" * 32
@@ -65,6 +65,15 @@ def test_room_is_what_is_free_or_may_go_under_the_cap_less_what_is_in_use(
     assert room_bytes(tmp_path, 3_000_000) == 3_000_000 - sizes["b"]
     assert room_bytes(tmp_path, 0) == 0
     assert len(store.missing([KEY])) == 0
+
+
+def test_spare_is_what_evicts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "a", 1)
+    (one,) = list_stores(tmp_path)
+    monkeypatch.setattr(eviction, "_free_bytes", lambda above: 5_000_000)
+    assert spare_bytes(tmp_path, 10**12) == 4_500_000
+    assert spare_bytes(tmp_path, 3_000_000) == 3_000_000 - one.bytes
+    assert spare_bytes(tmp_path, 0) == 0
 
 
 def test_an_open_store_and_its_rows_are_never_evicted(tmp_path: Path) -> None:

@@ -285,6 +285,26 @@ def test_torch_in_bf16_rounds_and_agrees(network: Backbone, tmp_path: Path) -> N
     assert 0 < np.abs(fast - expected).max() < 0.05 * np.abs(expected).max()
 
 
+def test_the_next_network_of_the_same_input_reads_pixels(
+    network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgetl.decoded._DEAR_S", 0.0)
+    given, other = pictures(tmp_path), replace(network, weights_id="0" * 64)
+    first = taken(extractor(network)(given, [PLAIN]).features[0])
+    for one in given:
+        one.path.unlink()
+    assert np.array_equal(taken(extractor(other)(given, [PLAIN]).features[0]), first)
+
+
+def test_pixels_evict_no_rows(
+    network: Backbone, tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgetl.decoded._DEAR_S", 0.0)
+    monkeypatch.setenv("EDGETL_CACHE_GB", "0")
+    extractor(network)(pictures(tmp_path), [PLAIN])
+    assert list((empty_cache / "activations").glob("pixels-*")) == []
+
+
 def test_old_rows_make_room_for_new_ones(
     network: Backbone, tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
