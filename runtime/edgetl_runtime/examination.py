@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engines import ENGINES, caveats, load_engine
+from edgetl_runtime.cautions import of_device
+from edgetl_runtime.engines import ENGINES, load_engine
 from edgetl_runtime.environment import Environment, read_environment
 from edgetl_runtime.errors import EngineError, ProofError
 from edgetl_runtime.known_bad import DISTRIBUTIONS, RUNTIMES, Facts, KnownBad, known_bad
@@ -163,7 +164,7 @@ def _open(bundle: Path, where: Where) -> tuple[Manifest, Opening]:
                     device=session.device,
                     choice=session.choice,
                     skipped=session.skipped,
-                    notes=caveats(session.device),
+                    notes=(*of_device(session.device), *session.cautions),
                 )
         except (EngineError, ProofError) as error:
             return manifest, replace(asked, error=str(error), exit_code=error.exit_code)

@@ -23,11 +23,13 @@ class Entry:
     """What one picture gave, or why it cannot be used.
 
     predicted: the number of the class, or of several labels any number of them. confidence: the highest
-    probability. shares: all probabilities, () where they are too many to keep. times_ms: of each stage.
+    probability. untempered: the same without the temperature. shares: all probabilities, () where they are
+    too many to keep. times_ms: of each stage.
     """
 
     predicted: tuple[int, ...] = ()
     confidence: float = 0.0
+    untempered: float = 0.0
     shares: tuple[float, ...] = ()
     times_ms: tuple[float, ...] = ()
     unreadable: str = ""
@@ -70,7 +72,8 @@ class Journal:
         if entry.unreadable:
             row["unreadable"] = entry.unreadable
         else:
-            row |= {"predicted": list(entry.predicted), "confidence": entry.confidence}
+            row |= {"predicted": list(entry.predicted)}
+            row |= {"confidence": entry.confidence, "untempered": entry.untempered}
             row |= {"shares": list(entry.shares), "ms": list(entry.times_ms)}
         self._write(row)
 
@@ -130,14 +133,15 @@ def _entry(row: dict[str, JSON]) -> Entry | None:
         case {
             "sha256": str(),
             "predicted": list() as predicted,
-            "confidence": float() | int() as confidence,
             "shares": list() as shares,
-            "ms": list() as times,
-        } if len(times) == STAGES:
-            classes = tuple(one for one in predicted if isinstance(one, int))
-            numbers = [float(one) for one in (*shares, *times) if isinstance(one, (int, float))]
-            if len(classes) == len(predicted) and len(numbers) == len(shares) + STAGES:
-                return Entry(classes, float(confidence), tuple(numbers[:-STAGES]), tuple(numbers[-STAGES:]))
+            "ms": list() as ms,
+        }:
+            found = [one for one in predicted if isinstance(one, int)]
+            sure = [row.get("confidence"), row.get("untempered")]
+            numbers = [float(one) for one in (*sure, *ms, *shares) if isinstance(one, (int, float))]
+            if len(ms) == STAGES and len(found) + len(numbers) == len(predicted) + 2 + STAGES + len(shares):
+                confidence, untempered, *rest = numbers
+                return Entry(tuple(found), confidence, untempered, tuple(rest[STAGES:]), tuple(rest[:STAGES]))
     return None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgetl_runtime.confidence import without_temperature
 from edgetl_runtime.errors import ContractError, PictureError
 from edgetl_runtime.journal import STAGES, Entry, Journal
 from edgetl_runtime.meters import Meters
@@ -36,6 +37,7 @@ class Measured:
     """What one pass gave, in the order of the pictures that could be decoded.
 
     predicted: (n,) integers, or of several labels (n, classes) bool. confidence: (n,) float64, 0–1.
+    untempered: (n,) float64, the confidence without the temperature, of one label a picture.
     shares: (n, classes) float32, 0–1, or None where they are too many to keep. times_ms: (n, 4) float64,
     decode, resize, infer and outputs.
     """
@@ -44,6 +46,7 @@ class Measured:
     unreadable: list[Unreadable]
     predicted: NDArray[Any]
     confidence: NDArray[np.float64]
+    untempered: NDArray[np.float64]
     shares: NDArray[np.float32] | None
     times_ms: NDArray[np.float64]
     performance: Performance
@@ -55,13 +58,14 @@ class _Columns:
     def __init__(self, most: int, session: Session) -> None:
         classes, self._several = len(session.labels), session.manifest.task == "multi_label"
         self.predicted = np.zeros((most, classes), bool) if self._several else np.zeros(most, np.int64)
-        self.confidence = np.empty(most)
+        self.confidence, self.untempered = np.empty((2, most))
         kept = classes <= MAX_PROBABILITY_CLASSES
         self.shares = np.empty((most, classes), np.float32) if kept else None
         self.times_ms = np.empty((most, STAGES))
 
     def put(self, row: int, entry: Entry) -> None:
-        self.confidence[row], self.times_ms[row] = entry.confidence, entry.times_ms
+        self.confidence[row], self.untempered[row] = entry.confidence, entry.untempered
+        self.times_ms[row] = entry.times_ms
         if self._several:
             self.predicted[row, list(entry.predicted)] = True
         else:
@@ -100,6 +104,7 @@ def measure(session: Session, pictures: Sequence[Picture], journal: Journal, pro
         unreadable,
         columns.predicted[:n],
         columns.confidence[:n],
+        columns.untempered[:n],
         None if columns.shares is None else columns.shares[:n],
         columns.times_ms[:n],
         meters.finish(fresh, cold_start_ms),
@@ -132,7 +137,8 @@ def _timed(session: Session, picture: Picture) -> Entry:
     else:
         predicted = (int(shares.argmax()),)
     kept = tuple(shares.tolist()) if len(shares) <= MAX_PROBABILITY_CLASSES else ()
-    return Entry(predicted, float(shares.max()), kept, tuple(times_ms.tolist()))
+    untempered = without_temperature(shares, session.variant.temperature)
+    return Entry(predicted, float(shares.max()), untempered, kept, tuple(times_ms.tolist()))
 
 
 def answer_in_stages(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgetl_runtime.cautions import of_device
-from edgetl_runtime.confidence import threshold_figures, untempered_figures
+from edgetl_runtime.confidence import confidence_figures
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.journal import Journal
@@ -155,15 +155,12 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
 
 
 def _figures(session: Session, target: Column, measured: Measured) -> dict[str, Figure]:
-    manifest, variant = session.manifest, session.variant
-    predicted, shares, confidence = measured.predicted, measured.shares, measured.confidence
-    found = figures(manifest.task, manifest.classes, target, predicted, shares, confidence=confidence)
+    manifest, reject_below = session.manifest, session.variant.reject_below
+    predicted, sure = measured.predicted, measured.confidence
+    found = figures(manifest.task, manifest.classes, target, predicted, measured.shares, confidence=sure)
     if manifest.task == "multi_label":
         return found
-    right = target == predicted
-    if shares is not None:
-        found |= untempered_figures(right, shares, variant.temperature)
-    return found | threshold_figures(right, confidence, variant.reject_below)
+    return found | confidence_figures(target == predicted, sure, measured.untempered, reject_below)
 
 
 def _subject(session: Session, dataset: Index) -> dict[str, JSON]:

@@ -176,7 +176,7 @@ def test_a_device_that_was_never_tried_is_told_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
-    monkeypatch.setattr(examination, "caveats", lambda device: (f"{device} is new to us",))
+    monkeypatch.setattr(examination, "of_device", lambda device: (f"{device} is new to us",))
     opening = run_doctor(bundle, where=Where("onnx-fp32")).opening
     assert opening is not None
     assert opening.notes == ("cpu is new to us",)

@@ -7,7 +7,7 @@ from edgetl_runtime.errors import InputError
 from edgetl_runtime.journal import Entry, Journal, journal_of
 
 SUBJECT = {"bundle": "ab", "device": "cpu"}
-ANSWER = Entry((1,), 0.9, (0.1, 0.9), (1.0, 2.0, 3.0, 0.5))
+ANSWER = Entry((1,), 0.9, 0.7, (0.1, 0.9), (1.0, 2.0, 3.0, 0.5))
 BROKEN = Entry(unreadable="is empty")
 
 
@@ -61,9 +61,10 @@ def test_whatever_a_kill_cuts_off_is_cut_away(tmp_path: Path) -> None:
         b"\xff",
         b'{"sha256":"x"}',
         b'{"sha256":"x","shares":[1],"ms":[1,2,3,4]}',
-        b'{"sha256":"x","predicted":[0],"confidence":1,"shares":["a"],"ms":[1,2,3,4]}',
-        b'{"sha256":"x","predicted":["a"],"confidence":1,"shares":[1],"ms":[1,2,3,4]}',
-        b'{"sha256":"x","predicted":[0],"confidence":1,"shares":[1],"ms":[1]}',
+        b'{"sha256":"x","predicted":[0],"confidence":1,"shares":[1],"ms":[1,2,3,4]}',
+        b'{"sha256":"x","predicted":[0],"confidence":1,"untempered":1,"shares":["a"],"ms":[1,2,3,4]}',
+        b'{"sha256":"x","predicted":["a"],"confidence":1,"untempered":1,"shares":[1],"ms":[1,2,3,4]}',
+        b'{"sha256":"x","predicted":[0],"confidence":1,"untempered":1,"shares":[1],"ms":[1]}',
     ],
 )
 def test_a_line_that_is_no_entry_ends_what_is_believed(tmp_path: Path, line: bytes) -> None:
