@@ -26,10 +26,7 @@ def render(found: Snapshot, labels: Mapping[str, str]) -> str:
     Raises:
         InputError: a name of `labels` is no label name, or one that is used here.
     """
-    for name in labels:
-        if not _LABEL.fullmatch(name) or name.startswith("__") or name in _TAKEN:
-            taken = ", ".join(sorted(_TAKEN))
-            raise InputError(f"A label must be letters, digits and _, and none of {taken}, got {name!r}.")
+    _check_names(labels)
     by_class = [{"class": name} for name in found.classes]
     by_quantity = [{"quantity": one.quantity} for one in found.drift]
     metrics: list[tuple[str, str, str, _Samples]] = [
@@ -86,6 +83,13 @@ def render(found: Snapshot, labels: Mapping[str, str]) -> str:
         ("windows_total", "counter", "Complete windows.", [({}, found.drift[0].windows)]),
     ]
     return "".join(_metric(f"edgetl_{name}", kind, text, labels, rows) for name, kind, text, rows in metrics)
+
+
+def _check_names(labels: Iterable[str]) -> None:
+    for name in labels:
+        if not _LABEL.fullmatch(name) or name.startswith("__") or name in _TAKEN:
+            taken = ", ".join(sorted(_TAKEN))
+            raise InputError(f"A label must be letters, digits and _, and none of {taken}, got {name!r}.")
 
 
 def _metric(name: str, kind: str, text: str, labels: Mapping[str, str], samples: _Samples) -> str:

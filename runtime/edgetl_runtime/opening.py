@@ -115,6 +115,28 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     return session
 
 
+def open_wanted(
+    bundle: Bundle, variant: str, target: Target, policy: Policy, memory: Memory, fallback: str | None
+) -> Session:
+    """Open a variant by name, or `auto`, on a device, or `auto`; where that fails, on the named fallback."""
+    try:
+        if target.device.lower() == AUTO:
+            from edgetl_runtime.choosing import open_fastest
+
+            return open_fastest(bundle, variant, target, memory)
+        return open_first(bundle, variant, target, policy, memory)
+    except (EngineError, ProofError) as error:
+        if fallback is None:
+            raise
+        first = f"{variant} on {target.device}"
+        try:
+            session = open_wanted(bundle, variant, target.on(fallback), policy, memory, None)
+        except (EngineError, ProofError) as second:
+            raise refusal({first: error, f"{variant} on {fallback}": second}) from error
+        session.skipped = (Skipped(first, str(error)), *session.skipped)
+        return session
+
+
 def open_first(bundle: Bundle, name: str, target: Target, policy: Policy, memory: Memory) -> Session:
     """Open the first candidate that the policy lets through, with the reasons of those before it."""
     errors: dict[str, EngineError | ProofError] = {}

@@ -25,11 +25,10 @@ from edgetl_runtime.errors import (
     EngineError,
     InputError,
     PictureError,
-    ProofError,
 )
 from edgetl_runtime.forking import PerProcess
 from edgetl_runtime.manifest import Manifest, Variant
-from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_first, refusal
+from edgetl_runtime.opening import AUTO, Policy, Proving, Skipped, Target, memory_of, open_wanted
 from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD as MULTI_LABEL_THRESHOLD
 from edgetl_runtime.prediction import Prediction as Prediction
 from edgetl_runtime.proof import Proof
@@ -154,7 +153,7 @@ class Session:
             if trust is not None:
                 opened.require_signature(trust)
             memory = memory_of(opened) if cache else Memory(None)
-            session = _open(opened, variant, target, on_disagreement, memory, fallback)
+            session = open_wanted(opened, variant, target, on_disagreement, memory, fallback)
             session.cautions = of_processor(
                 opened.manifest, session.variant, session.device, read_environment()
             )
@@ -374,27 +373,6 @@ def of_slots(follower: "Follower") -> Session:
     session = Session.__new__(Session)
     session._follower = follower
     return session
-
-
-def _open(
-    bundle: Bundle, variant: str, target: Target, policy: Policy, memory: Memory, fallback: str | None
-) -> Session:
-    try:
-        if target.device.lower() == AUTO:
-            from edgetl_runtime.choosing import open_fastest
-
-            return open_fastest(bundle, variant, target, memory)
-        return open_first(bundle, variant, target, policy, memory)
-    except (EngineError, ProofError) as error:
-        if fallback is None:
-            raise
-        first = f"{variant} on {target.device}"
-        try:
-            session = _open(bundle, variant, target.on(fallback), policy, memory, None)
-        except (EngineError, ProofError) as second:
-            raise refusal({first: error, f"{variant} on {fallback}": second}) from error
-        session.skipped = (Skipped(first, str(error)), *session.skipped)
-        return session
 
 
 def _padded(images: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
