@@ -23,6 +23,9 @@ def doctor(
     hint: Annotated[
         Literal["latency", "throughput"], typer.Option(help="One picture soon, or many a second.")
     ] = "latency",
+    trust: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Public key that must have signed the bundle.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -33,7 +36,8 @@ def doctor(
         from edgetl_runtime.commands import Where
         from edgetl_runtime.diagnosis import render_examination
 
-        found = examine(bundle, Where(variant, device, fallback, threads, hint))
+        keys = None if trust is None else tuple(trust)
+        found = examine(bundle, Where(variant, device, fallback, threads, hint, keys))
         show(found.to_json() if as_json else render_examination(found))
         return found.exit_code
 

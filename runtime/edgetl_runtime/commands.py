@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from edgetl_runtime.receipt import Receipt
     from edgetl_runtime.rules import Limits
     from edgetl_runtime.session import Prediction, Session
-    from edgetl_runtime.signature import PublicKey
     from edgetl_runtime.slots import Pointer
     from edgetl_runtime.verdict import Verdict
 
@@ -266,12 +265,13 @@ def run_bench(
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.decode import read_file
     from edgetl_runtime.opening import AUTO, candidates, refusal
+    from edgetl_runtime.signature import read_keys
 
     if rounds < 1:
         raise InputError(f"--rounds must be at least 1, got {rounds}.")
     data = sample_picture() if picture is None else read_file(picture)
     with ExitStack() as stack:
-        opened = stack.enter_context(Bundle.open(bundle, trust=_keys(where.trust)))
+        opened = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
         chosen = (
             [] if where.variant != AUTO or where.device == AUTO else candidates(opened.manifest, AUTO, "next")
         )
@@ -292,8 +292,9 @@ def run_bench(
 def run_info(bundle: Path, *, trust: Sequence[str] | None = None) -> Manifest:
     """Return the manifest of a bundle, every file of which was verified; see `run_install` for `trust`."""
     from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.signature import read_keys
 
-    with Bundle.open(bundle, trust=_keys(trust)) as opened:
+    with Bundle.open(bundle, trust=read_keys(trust)) as opened:
         return opened.manifest
 
 
@@ -318,8 +319,9 @@ def run_install(
         trust: Public keys as `PublicKey.read` takes them; None asks for no signature.
     """
     from edgetl_runtime.installation import install
+    from edgetl_runtime.signature import read_keys
 
-    return install(bundle, into, trust=_keys(trust), prove=partial(_prove, where=where, notify=notify))
+    return install(bundle, into, trust=read_keys(trust), prove=partial(_prove, where=where, notify=notify))
 
 
 def run_rollback(
@@ -327,8 +329,9 @@ def run_rollback(
 ) -> Pointer:
     """Go back to the bundle before; see `run_install` for the arguments."""
     from edgetl_runtime.installation import rollback
+    from edgetl_runtime.signature import read_keys
 
-    return rollback(into, trust=_keys(trust), prove=partial(_prove, where=where, notify=notify))
+    return rollback(into, trust=read_keys(trust), prove=partial(_prove, where=where, notify=notify))
 
 
 def parse_points(text: str, what: str = "A margin") -> float:
@@ -350,12 +353,6 @@ def parse_points(text: str, what: str = "A margin") -> float:
     return round(value / 100, 12) if has_unit else value
 
 
-def _keys(trust: Sequence[str] | None) -> list[PublicKey] | None:
-    from edgetl_runtime.signature import PublicKey
-
-    return None if trust is None else [PublicKey.read(key) for key in trust]
-
-
 def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
     with _opened(bundle, where, notify, prove="anew"):
         pass
@@ -367,8 +364,9 @@ def _opened(
 ) -> Iterator[Session]:
     from edgetl_runtime.cautions import Caution
     from edgetl_runtime.session import Session
+    from edgetl_runtime.signature import read_keys
 
-    settings = asdict(where) | {"trust": _keys(where.trust)}
+    settings = asdict(where) | {"trust": read_keys(where.trust)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)  # They are told below.
         opened = Session.open(bundle, **settings, prove=prove, follow=False)

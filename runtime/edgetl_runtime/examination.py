@@ -20,6 +20,7 @@ from edgetl_runtime.known_bad import DISTRIBUTIONS, RUNTIMES, Facts, KnownBad, k
 from edgetl_runtime.opening import AUTO, Skipped
 from edgetl_runtime.remembered import cache_folder
 from edgetl_runtime.session import Session
+from edgetl_runtime.signature import read_keys
 from edgetl_runtime.surroundings import accelerators, cpu_quota, find, has_npu_compiler, installed_of
 
 if TYPE_CHECKING:
@@ -155,9 +156,10 @@ def _engine(name: str) -> EngineHere:
 def _open(bundle: Path, where: Where) -> tuple[Manifest, Opening]:
     with Bundle.open(bundle) as opened:
         manifest = opened.manifest
+        settings = asdict(where) | {"trust": read_keys(where.trust)}
         asked = Opening(manifest.name, where.variant, where.device, where.hint)
         try:
-            with Session.open(opened, **asdict(where)) as session:
+            with Session.open(opened, **settings) as session:
                 return manifest, replace(
                     asked,
                     variant=session.variant.name,

@@ -6,6 +6,7 @@ how to compare; `session` knows what a disagreement leads to.
 
 import math
 import tokenize
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -214,9 +215,11 @@ def _stored_pixels(path: Path, size: int) -> NDArray[np.uint8]:
 
 def _stored_logits(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     try:
-        # Mapped, since a hostile header could ask for more memory than there is.
-        array = np.lib.format.open_memmap(path, mode="r")
-    except _NOT_NPY as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # NumPy warns of a header that it has to guess.
+            # Mapped, since a hostile header could ask for more memory than there is.
+            array = np.lib.format.open_memmap(path, mode="r")
+    except (*_NOT_NPY, UserWarning) as error:
         raise BundleError(f"Reference logits {path.name!r} are not a NumPy file: {error}.") from error
     if array.shape != shape or array.dtype != np.float32:
         raise BundleError(

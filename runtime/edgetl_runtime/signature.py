@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,6 +65,11 @@ class PublicKey:
         if _HEX32.fullmatch(text):
             return cls(bytes.fromhex(text))
         return cls(_public_bytes(_read_key(Path(source)), text))
+
+
+def read_keys(trust: Iterable[str] | None) -> list[PublicKey] | None:
+    """Read public keys as `PublicKey.read` takes them; None stays None, which asks for no signature."""
+    return None if trust is None else [PublicKey.read(key) for key in trust]
 
 
 @dataclass(frozen=True, slots=True)

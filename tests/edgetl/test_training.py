@@ -136,6 +136,7 @@ def test_the_run_says_what_was_trained_on_what(finished: tuple[Path, Run, Diary]
         "path": str(dataset.root.resolve()),
         "fingerprint": dataset.fingerprint,
         "counts": sizes,
+        "flaws": {"left out": [], "leakage": [], "contradiction": []},
     }
 
 

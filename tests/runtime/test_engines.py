@@ -429,7 +429,8 @@ def test_a_provider_whose_library_does_not_load_says_why(
     text = f"def get_library_path():\n    {library}\n"
     (tmp_path / "onnxruntime_qnn.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "onnxruntime_qnn", raising=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime_qnn", ModuleType("put back at the end"))
+    monkeypatch.delitem(sys.modules, "onnxruntime_qnn")
     with pytest.raises(EngineError, match=f"The provider 'QNNExecutionProvider' {message}"):
         opened("onnxruntime", device="qnn")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from edgetl_runtime.cli.arguments import add_target, where
+from edgetl_runtime.cli.arguments import add_target, add_trust, where
 from edgetl_runtime.cli.guard import Outcome
 from edgetl_runtime.cli.printing import to_json
 from edgetl_runtime.commands import run_doctor
@@ -18,6 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     bundle = "folder or zip that edgetl exported: tells which variant would run where, and why"
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, nargs="?", help=bundle)
     add_target(parser, device="auto")
+    add_trust(parser)
 
 
 def run(given: Namespace) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from edgetl_factories import colour_csv, colour_folder
 
-from edgetl import attempt, training
+from edgetl import attempt
 from edgetl.cli import main
 from edgetl.cli.console import ConsoleWatcher
 from edgetl.events import Epoch
@@ -199,9 +199,13 @@ def test_a_place_that_is_taken_is_told_before_the_pictures_are_read(
 ) -> None:
     out = tmp_path / "run"
     out.mkdir() if kind == "folder" else out.write_text("mine")
-    line = bad(["train", str(tmp_path / "no data"), "--out", str(out)], capsys)
+    for name in ("cat/1.jpg", "dog/1.jpg"):  # What is no picture would be told, were it read.
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).touch()
+    before = listed(tmp_path)
+    line = bad(["train", str(tmp_path / "data"), "--out", str(out)], capsys)
     assert line == f"{str(out)!r} exists already. Choose another --out, or remove it."
-    assert listed(tmp_path) == ["run"]
+    assert listed(tmp_path) == before
 
 
 @pytest.fixture
@@ -295,7 +299,7 @@ def break_down(what: BaseException) -> Callable[..., None]:
 def test_ctrl_c_before_there_is_anything_exits_with_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "train", break_down(KeyboardInterrupt()))
+    monkeypatch.setattr("edgetl.finetuning.train", break_down(KeyboardInterrupt()))
     data = colour_folder(tmp_path / "data", 8)
     assert main(["train", str(data), "--out", str(tmp_path / "run")]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
@@ -306,7 +310,7 @@ def test_ctrl_c_before_there_is_anything_exits_with_130(
 def test_an_internal_error_exits_with_70_and_a_traceback_only_on_demand(
     debug: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "train", break_down(KeyError("x")))
+    monkeypatch.setattr("edgetl.finetuning.train", break_down(KeyError("x")))
     data = colour_folder(tmp_path / "data", 8)
     flags = ["--debug"] if debug else []
     assert main(["train", str(data), "--out", str(tmp_path / "run"), *flags]) == 70
