@@ -14,7 +14,7 @@ from tiny_bundle import CLASSES, tiny_bundle, write_colour
 from edgetl_runtime import pytest_plugin
 from edgetl_runtime.cli import COMMANDS, main
 
-# Without a flip so many pictures certify the page's margin of one point: 270 would not, by the corrected interval.
+# Without a flip so many pictures certify the page's margin of one point by the corrected interval.
 PICTURES = 400
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/gate.md").read_text(encoding="utf-8")
