@@ -211,6 +211,14 @@ KNOWN_BAD: tuple[KnownBad, ...] = (
         avoided=True,
     ),
     KnownBad(
+        "many OpenVINO cores",
+        lambda f: f.openvino,
+        "A process that makes and destroys several openvino.Core crashes now and then (OpenVINO 2026.4.1).",
+        "edgetl has one core for a process; so should other programs.",
+        (_MEASURED,),
+        avoided=True,
+    ),
+    KnownBad(
         "onnxruntime-openvino",
         lambda f: "onnxruntime-openvino" in f.distributions,
         "onnxruntime-openvino gives the work to the CPU without an error where its device is not there.",

@@ -299,6 +299,30 @@ def test_an_npu_that_is_not_there_says_what_it_needs() -> None:
         opened("openvino", device="npu")
 
 
+def test_all_engines_of_a_process_share_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO 2026.4 crashed now and then where cores were made and destroyed beside each other."""
+    openvino = pytest.importorskip("openvino")
+    made: list[object] = []
+
+    class Counted(openvino.Core):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(openvino, "Core", Counted)
+    load_engine("openvino").devices()
+    for _ in range(3):
+        np.testing.assert_allclose(opened("openvino").run(IMAGES)[0], tiny_logits(IMAGES), atol=1e-5)
+    assert len(made) == 1
+
+
+def test_a_cache_is_asked_for_each_time(tmp_path: Path) -> None:
+    opened("openvino", cache=tmp_path / "first")
+    opened("openvino", batch=2)
+    opened("openvino", batch=1, cache=tmp_path / "second")
+    assert [len(list((tmp_path / name).iterdir())) for name in ("first", "second")] == [1, 1]
+
+
 NO_COMPILER = (  # What OpenVINO 2026.4 says without the libraries of the compiler.
     "Exception from src/inference/src/cpp/core.cpp:131:\n"
     "plugin_compiler_adapter.cpp:54: VCL compiler loading failed, aborting. Error: vcl_api.cpp:22: Cannot "

@@ -1,5 +1,7 @@
 """OpenVINO as an engine. Knows nothing about bundles and pictures: a file and arrays."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgetl_runtime.engines import Hint, Port, check_graph
 from edgetl_runtime.errors import BundleError, EngineError
+from edgetl_runtime.forking import PerProcess
 from edgetl_runtime.manifest import Execution
 
 _DTYPES = {"u8": "uint8", "f32": "float32"}
@@ -50,7 +53,7 @@ class OpenVinoEngine:
         hint: Hint = "latency",
         cache: Path | None = None,
     ) -> None:
-        core = openvino.Core()
+        core = _core()
         _require_device(core, device)
         _require_possible(execution, device)
         settings = _settings(device, execution, threads, hint)
@@ -72,7 +75,7 @@ class OpenVinoEngine:
     @classmethod
     def devices(cls) -> dict[str, str]:
         """Return what is here: by each device's name its model and driver."""
-        core = openvino.Core()
+        core = _core()
         return {name.lower(): _facts(core, name) for name in core.available_devices}
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -87,6 +90,20 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO failed to run {self._model.name!r}: {_reason(error)}") from error
         finally:
             self._requests.put(request)
+
+
+def _core() -> Any:  # openvino.Core, which mypy does not follow
+    """Return the one core of this process.
+
+    Where each engine had its own, making one while another was destroyed ended now and then in a crash of
+    OpenVINO 2026.4, in `compile_model` or as "terminate called": see benchmarks/cores.py.
+    """
+    return _core_of(openvino.Core).get()
+
+
+@cache
+def _core_of(make: Callable[[], Any]) -> PerProcess[Any]:
+    return PerProcess(make(), make)
 
 
 def _facts(core: Any, name: str) -> str:  # openvino.Core, which mypy does not follow
