@@ -13,7 +13,7 @@ PICTURES = 64
 
 # Of the range of the logits. Rounding of float32 through a hundred layers stays a hundred times below; a
 # wrong mean or a swapped channel is far above.
-_MOST_OFF = 2e-3
+MOST_OFF = 2e-3
 # Of the same range: two classes nearer than this are a tie, which rounding decides one way or the other.
 _TIE = 1e-4
 
@@ -27,11 +27,10 @@ def check_parity(model: Model, wanted: Floats, got: Mapping[str, Floats]) -> dic
     Raises:
         ContractError: an answer differs, or logits differ by more than rounding.
     """
-    spread = max(float(np.ptp(wanted)), 1e-3)
-    most = _MOST_OFF * spread
+    most = MOST_OFF * max(float(np.ptp(wanted)), 1e-3)
     found, complaints = {}, []
     for name, logits in got.items():
-        same = _same_answers(model.task, wanted, logits, _TIE * spread)
+        same = same_answers(model.task, wanted, logits)
         found[name] = float(np.abs(logits - wanted).max())
         if not same.all() or not found[name] <= most:
             complaints.append(
@@ -46,8 +45,9 @@ def check_parity(model: Model, wanted: Floats, got: Mapping[str, Floats]) -> dic
     return found
 
 
-def _same_answers(task: Task, wanted: Floats, got: Floats, tie: float) -> NDArray[np.bool_]:
+def same_answers(task: Task, wanted: Floats, got: Floats) -> NDArray[np.bool_]:
     """Tell for each picture, (n,), whether both give the same answer, or one that is a tie in `wanted`."""
+    tie = _TIE * float(np.ptp(wanted))
     if task == "multi_label":
         same: NDArray[np.bool_] = (((wanted >= 0) == (got >= 0)) | (np.abs(wanted) <= tie)).all(axis=1)
         return same

@@ -1,8 +1,12 @@
 """Backbones of many families export with every answer the same in both engines."""
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.backbones import PICTURES, Row, check, page
+from benchmarks.backbones import Row, _problem, check, page, photographs, read_page
+
+PICTURES = 28
 
 QUICK = ("efficientnet_lite0", "timm/test_resnet", "timm/mobilenetv3_small_050")
 FAMILIES = (
@@ -22,7 +26,7 @@ FAMILIES = (
 
 
 def agrees(name: str) -> None:
-    found = check(name)
+    found = check(name, PICTURES)
     assert found.problem == ""
     assert (found.onnxruntime, found.openvino) == (PICTURES, PICTURES)
     assert found.answers >= 3
@@ -40,10 +44,43 @@ def test_forty_families_give_the_same_answers_in_both_engines(name: str) -> None
     agrees(name)
 
 
+GOOD = Row("a/good", 4_600_000, 224, "none", 256, 7, 256, 256, 1e-06)
+
+
 def test_the_page_lists_what_agrees_and_the_reason_of_what_does_not() -> None:
-    good = Row("a/good", 4_600_000, 224, "none", 24, 7, 24, 24, 1.2e-6)
-    text = page([good, Row("b/bad", problem="no | such"), Row("c/large", 90_000_000, problem="too large")])
+    text = page([GOOD, Row("b/bad", problem="no | such"), Row("c/large", 90_000_000, problem="too large")])
     assert "1 of 2 agree on every picture" in text
-    assert "| a/good | 4.6 | 224 | random | 7 | 1e-06 |" in text
+    assert "| a/good | 4.6 | 224 | random | 256 | 7 | 1e-06 |" in text
     assert "| b/bad | no / such |" in text
-    assert "c/large" not in text
+    assert "Too large to be tried: c/large." in text
+
+
+def test_a_page_gives_its_rows_back_and_takes_others_in() -> None:
+    large = [Row(f"c/large{number}", problem="too large") for number in range(2)]
+    rows = [GOOD, replace(GOOD, name="z/pretrained", weights="default"), Row("b/bad", problem="no"), *large]
+    found = read_page(page(rows))
+    assert found == {row.name: row for row in rows}
+    found["b/bad"] = replace(GOOD, name="b/bad")
+    again = page(list(found.values()))
+    assert "3 of 3 agree" in again
+    assert page(list(read_page(again).values())) == again
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (GOOD, ""),
+        (replace(GOOD, answers=2), "gives 2 different answers to 256 pictures: nothing is compared"),
+        (replace(GOOD, openvino=255), "256 and 255 of 256 answers agree"),
+        (replace(GOOD, off=5e-3), "logits are off by 5e-03 of their range"),
+        (replace(GOOD, off=float("nan")), "logits are off by nan of their range"),
+    ],
+)
+def test_a_row_tells_what_is_wrong(row: Row, problem: str) -> None:
+    assert _problem(row) == problem
+
+
+def test_the_pictures_are_different_squares_of_several_photographs() -> None:
+    pictures = photographs(32, 21)
+    assert pictures.shape == (21, 32, 32, 3)
+    assert len({picture.tobytes() for picture in pictures}) == 21
