@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgetl_runtime.errors import EngineError
 from edgetl_runtime.measuring import answer_in_stages
 from edgetl_runtime.meters import reference_ms
 from edgetl_runtime.receipt import Latency, Stage
+from edgetl_runtime.simulated import NO_TIMES, is_simulated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +49,13 @@ class Timed:
 
 
 def bench(sessions: Sequence[Session], picture: bytes, rounds: int = 50) -> list[Timed]:
-    """Time sessions of batch 1 on one encoded picture, read from memory."""
+    """Time sessions of batch 1 on one encoded picture, read from memory.
+
+    Raises:
+        EngineError: one of them is a simulator's.
+    """
+    for session in sessions:
+        refuse_simulator(session)
     times: list[list[NDArray[np.float64]]] = [[] for _ in sessions]
     references = []
     for number in range(_WARM_UP + rounds):
@@ -70,6 +78,12 @@ def bench(sessions: Sequence[Session], picture: bytes, rounds: int = 50) -> list
         )
         for number, (session, found) in enumerate(zip(sessions, times, strict=True))
     ]
+
+
+def refuse_simulator(session: Session) -> None:
+    """Refuse to time a simulator."""
+    if is_simulated(session.device):
+        raise EngineError(f"Variant {session.variant.name!r} on {session.device!r}: {NO_TIMES}.")
 
 
 def sample_picture(width: int = 1920, height: int = 1280) -> bytes:

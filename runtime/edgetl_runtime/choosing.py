@@ -2,7 +2,7 @@
 
 Times every variant on every device side by side in turn, so that noise of the machine meets all alike: a run
 each for latency, several at once for throughput. What cannot be opened is told with its reason, also when the
-choice is recalled.
+choice is recalled. A simulator is never among them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 
 from edgetl_runtime.engines import load_engine
 from edgetl_runtime.errors import EngineError, ProofError
-from edgetl_runtime.opening import Skipped, Target, candidates, open_variant, refusal, skipped
+from edgetl_runtime.opening import AUTO, Skipped, Target, candidates, open_variant, refusal, skipped
+from edgetl_runtime.simulated import NO_TIMES, is_simulated
 from edgetl_runtime.streaming import default_workers
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
         EngineError: nothing can be opened here.
         ProofError: nothing can, and some of it disagreed with the reference cases.
     """
-    places, errors = _places(bundle, name)
+    found, errors = _places(bundle, name)
+    places = [place for place in found if not is_simulated(place[2])]
     here = {f"{variant.name} on {device}": facts for variant, device, facts in places}
     facts: dict[str, JSON] = {**target.facts(), "asked": name, "places": dict(here)}
     known = _recalled(memory.read("choice", **facts))
@@ -72,7 +74,7 @@ def open_fastest(bundle: Bundle, name: str, target: Target, memory: Memory) -> S
             return session
     sessions = _open_all(bundle, places, target, memory, errors)
     if not sessions:
-        raise refusal(errors)
+        raise refusal(errors or _simulated(found))
     opened = [session for _, session in sessions]
     measure = throughput_interleaved if target.hint == "throughput" else time_interleaved
     times = measure(opened, target.batch)
@@ -133,20 +135,29 @@ def _medians(runs: Sequence[Callable[[], float]]) -> list[float]:
 def _places(
     bundle: Bundle, name: str
 ) -> tuple[list[tuple[Variant, str, str]], dict[str, EngineError | ProofError]]:
-    """Return each variant with each device of its engine, and that device's model and driver.
+    """Return each variant with each device that it fits, and that device's model and driver.
 
     And by the variant's name the errors of engines that are not here.
     """
     places: list[tuple[Variant, str, str]] = []
     errors: dict[str, EngineError | ProofError] = {}
-    for variant in candidates(bundle.manifest, name, "refuse"):
+    for variant in candidates(bundle.manifest, name, "refuse", AUTO):
         try:
             devices = load_engine(variant.engine).devices()
         except EngineError as error:
             errors[variant.name] = error
         else:
-            places += [(variant, device, facts) for device, facts in devices.items()]
+            places += [(variant, device, facts) for device, facts in devices.items() if variant.fits(device)]
     return places, errors
+
+
+def _simulated(places: Sequence[tuple[Variant, str, str]]) -> dict[str, EngineError | ProofError]:
+    """Say of each variant that only a simulator could run why it was not."""
+    return {
+        f"{variant.name} on {device}": EngineError(f"{NO_TIMES}, so never chosen. Name device={device!r}.")
+        for variant, device, facts in places
+        if is_simulated(facts)
+    }
 
 
 def _open_all(

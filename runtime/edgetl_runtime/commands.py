@@ -261,7 +261,7 @@ def run_bench(
         where: With the variant "auto" all variants that can be used are timed.
         rounds: How often each is run.
     """
-    from edgetl_runtime.benching import bench, sample_picture
+    from edgetl_runtime.benching import bench, refuse_simulator, sample_picture
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.decode import read_file
     from edgetl_runtime.opening import AUTO, candidates, refusal
@@ -273,14 +273,18 @@ def run_bench(
     with ExitStack() as stack:
         opened = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
         chosen = (
-            [] if where.variant != AUTO or where.device == AUTO else candidates(opened.manifest, AUTO, "next")
+            []
+            if where.variant != AUTO or where.device == AUTO
+            else candidates(opened.manifest, AUTO, "next", where.device)
         )
         names = [variant.name for variant in chosen] or [where.variant]
         sessions = []
         errors: dict[str, EngineError | ProofError] = {}
         for name in names:
             try:
-                sessions.append(stack.enter_context(_opened(opened, replace(where, variant=name), notify)))
+                session = stack.enter_context(_opened(opened, replace(where, variant=name), notify))
+                refuse_simulator(session)
+                sessions.append(session)
             except (EngineError, ProofError) as error:
                 errors[name] = error
                 notify(f"variant {name!r} was skipped: {error}")

@@ -38,7 +38,7 @@ class Device:
 
     right: the share of its answers that are right; of several labels, all of them.
     agreement: with the majority, over the pictures that have one.
-    dissents: the SHA-256 of the pictures where it differs.
+    dissents: the SHA-256 of the pictures where it differs. p50_ms: None of a simulator.
     p_value: of dissenting so often by chance, after Holm's correction.
     deviates: it is no chance, and beyond the tolerance.
     """
@@ -50,7 +50,7 @@ class Device:
     cpu: str
     versions: tuple[tuple[str, str], ...]
     right: Figure
-    p50_ms: float
+    p50_ms: float | None
     agreement: Figure
     dissents: tuple[str, ...]
     p_value: float
@@ -221,7 +221,7 @@ def _device(
         cpu=receipt.environment.cpu,
         versions=tuple(sorted(receipt.environment.versions.items())),
         right=_right(receipt),
-        p50_ms=receipt.latency["total"].p50_ms,
+        p50_ms=receipt.latency["total"].p50_ms if receipt.latency else None,
         agreement=agreement,
         dissents=dissents,
         p_value=p_value,

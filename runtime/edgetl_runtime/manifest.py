@@ -77,7 +77,8 @@ class Variant:
     logits / temperature. tolerance: the largest absolute difference from its reference logits.
     contract: the figures measured when the variant was written; any JSON. reject_below: a prediction of less
     confidence gets no label, since confidence differs by variant; None rejects nothing. batch: its files take
-    exactly so many pictures; None where they leave it open.
+    exactly so many pictures; None where they leave it open. device: the kind of device that the variant was
+    made for and measured on, and no other may run it; None: any of its engine.
     """
 
     name: str
@@ -92,9 +93,12 @@ class Variant:
     contract: dict[str, JSON]
     reject_below: float | None = None
     batch: int | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         _require_name("Variant.name", self.name)
+        if self.device is not None:
+            _require_name(f"Variant {self.name!r}: device", self.device)
         where = f"Variant {self.name!r}:"
         _require_different(f"{where} files", self.files)
         _require(self.model in self.files, f"{where} model must be one of its files", self.model)
@@ -105,6 +109,10 @@ class Variant:
         _require(good, f"{where} reject_below must be 0 to 1 or null", self.reject_below)
         good = self.batch is None or 1 <= self.batch <= MAX_BATCH
         _require(good, f"{where} batch must be 1 to {MAX_BATCH:,} or null", self.batch)
+
+    def fits(self, device: str) -> bool:
+        """Say whether a device, such as "npu.1", is of the kind that the variant was made for."""
+        return self.device in (None, device.lower().partition(".")[0])
 
     @property
     def logits(self) -> str:
@@ -257,6 +265,7 @@ def _variant(f: Fields) -> Variant:
         contract=f.object("contract"),
         reject_below=f.optional_number("reject_below"),
         batch=f.optional_integer("batch"),
+        device=f.optional_text("device"),
     )
 
 

@@ -84,6 +84,11 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     """
     from edgetl_runtime.session import Session
 
+    if not variant.fits(target.device):
+        raise EngineError(
+            f"Variant {variant.name!r} was made for {variant.device!r} and measured there, got the device "
+            f"{target.device!r}. Name that device, or another variant."
+        )
     make, batch = load_engine(variant.engine), variant.batch or target.batch
 
     def compiled() -> Engine:
@@ -140,7 +145,7 @@ def open_wanted(
 def open_first(bundle: Bundle, name: str, target: Target, policy: Policy, memory: Memory) -> Session:
     """Open the first candidate that the policy lets through, with the reasons of those before it."""
     errors: dict[str, EngineError | ProofError] = {}
-    for variant in candidates(bundle.manifest, name, policy):
+    for variant in candidates(bundle.manifest, name, policy, target.device):
         try:
             session = open_variant(bundle, variant, target, memory)
         except EngineError as error:
@@ -158,10 +163,23 @@ def open_first(bundle: Bundle, name: str, target: Target, policy: Policy, memory
     raise refusal(errors)
 
 
-def candidates(manifest: Manifest, name: str, policy: Policy) -> tuple[Variant, ...]:
-    """Return the variants that may be opened, in the manifest's order, from the one that was named."""
-    if name == AUTO:
+def candidates(manifest: Manifest, name: str, policy: Policy, device: str) -> tuple[Variant, ...]:
+    """Return the variants that may be opened, in the manifest's order, from the one that was named.
+
+    Where none was named, those that were made for the device come first, and those made for another device
+    are left out.
+
+    Raises:
+        EngineError: none was named, and all were made for another device.
+    """
+    if name == AUTO and device.lower() == AUTO:
         return manifest.variants
+    if name == AUTO:
+        fitting = [variant for variant in manifest.variants if variant.fits(device)]
+        if not fitting:
+            made = ", ".join(f"{variant.name} for {variant.device!r}" for variant in manifest.variants)
+            raise EngineError(f"The bundle has no variant for the device {device!r}; it has {made}.")
+        return tuple(sorted(fitting, key=lambda variant: variant.device is None))
     first = manifest.variants.index(manifest.variant(name))
     return manifest.variants[first:] if policy == "next" else manifest.variants[first : first + 1]
 

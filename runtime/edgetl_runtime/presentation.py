@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.layout import paragraphs as _paragraphs
 from edgetl_runtime.layout import table as _table
 from edgetl_runtime.layout import wrap as _wrap
+from edgetl_runtime.simulated import NO_TIMES
 from edgetl_runtime.verdict import points
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def render_receipt(receipt: Receipt) -> str:
         _wrap(f"{receipt.bundle.name} {receipt.variant} on {receipt.device}: {asked}"),
         _table(("", "value", "95% interval", "n"), [_figure_row(*item) for item in figures]),
         _more(len(receipt.per_class) - len(weakest), "classes do better"),
-        _table(("milliseconds", "p50", "p95", "p99"), times),
+        _table(("milliseconds", "p50", "p95", "p99"), times) if times else f"{NO_TIMES}.",
         _wrap(f"{_megabytes(receipt.size_bytes)} MB on disk; {receipt.environment.cpu}"),
         _wrap(_performance(receipt.performance)),
         *(_wrap(f"Note: {note}.") for note in receipt.environment.notes),
@@ -206,7 +207,7 @@ def render_fleet(fleet: Fleet) -> str:
             f"{100 * device.right.low:.2f} to {100 * device.right.high:.2f}",
             f"{100 * device.agreement.value:.2f}",
             f"{device.p_value:.2g}",
-            f"{device.p50_ms:.2f}",
+            "-" if device.p50_ms is None else f"{device.p50_ms:.2f}",
         )
         for device in fleet.devices
     ]

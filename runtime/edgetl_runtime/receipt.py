@@ -23,6 +23,7 @@ from edgetl_runtime.metrics import Figure
 from edgetl_runtime.performance import Performance
 from edgetl_runtime.pictures import Task, Unreadable
 from edgetl_runtime.predictions import COLUMNS, Predictions
+from edgetl_runtime.simulated import is_simulated
 from edgetl_runtime.strict_json import JSON, Fields, brief
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Receipt:
     """The outcome of running one variant of a bundle over a dataset on a device.
 
     created: ISO 8601 with the offset from UTC. per_class: of each class that the pictures show.
-    latency: of `REQUIRED_STAGES` at least. performance: None in receipts from before it was measured.
+    latency: of `REQUIRED_STAGES` at least, but empty where the device is simulated. performance: None there,
+    and in receipts from before it was measured.
     errors: the pictures that were left out, with paths relative to the dataset.
     """
 
@@ -118,9 +120,16 @@ class Receipt:
             self.dataset.n == n, f"dataset.n must be the {n:,} pictures of the predictions", self.dataset.n
         )
         _require(known.issuperset(self.per_class), "per_class must name classes only", list(self.per_class))
+        self._require_times()
+        _require(self.size_bytes >= 0, "size_bytes must not be negative", self.size_bytes)
+
+    def _require_times(self) -> None:
+        if is_simulated(self.device):
+            told = [*self.latency] + ["performance"] * (self.performance is not None)
+            _require(not told, f"a receipt of {self.device!r} must tell no times", told)
+            return
         missing = [stage for stage in REQUIRED_STAGES if stage not in self.latency]
         _require(not missing, f"latency must tell {', '.join(REQUIRED_STAGES)}; missing", missing)
-        _require(self.size_bytes >= 0, "size_bytes must not be negative", self.size_bytes)
 
     def write(self, path: Path) -> None:
         """Write the receipt whole or not at all."""
@@ -233,7 +242,8 @@ def _fields(value: JSON, where: str, *keys: str) -> Fields:
 def _receipt(f: Fields) -> Receipt:
     task, classes = f.choice("task", get_args(Task)), f.texts("classes")
     columns = _fields(f.value("predictions"), f"{f.where}.predictions", *COLUMNS)
-    optional = [stage for stage in get_args(Stage) if stage not in REQUIRED_STAGES]
+    required = () if is_simulated(f.text("device")) else REQUIRED_STAGES
+    optional = [stage for stage in get_args(Stage) if stage not in required]
     where = f"{f.where}.latency"
     latency = Fields(f.value("latency"), where, get_args(Stage), ReceiptError, optional=optional)
     return Receipt(

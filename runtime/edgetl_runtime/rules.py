@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 from edgetl_runtime.errors import InputError, ReceiptError
 from edgetl_runtime.resampling import macro_f1_drop
+from edgetl_runtime.simulated import NO_TIMES
 from edgetl_runtime.statistics import Interval, clopper_pearson, exceeds, holm, mcnemar_exact
 from edgetl_runtime.verdict import ClassDrop, Difference, Metric, Outcome, Rule, outcome_of, points
 
@@ -189,6 +190,9 @@ def _calibration(evidence: Evidence, limits: Limits) -> Rule | None:
 def _latency(evidence: Evidence, limits: Limits) -> Rule | None:
     if limits.latency_ratio is None:
         return None
+    for receipt in (evidence.baseline, evidence.candidate):
+        if not receipt.latency:
+            raise ReceiptError(f"{receipt.device!r} is {NO_TIMES}. Leave the limit of the latency out.")
     times = [receipt.latency["total"].p50_ms for receipt in (evidence.baseline, evidence.candidate)]
     references = [_measured(evidence, side, "reference_ms") for side in ("baseline", "candidate")]
     relative = [time / reference for time, reference in zip(times, references, strict=True)]

@@ -109,6 +109,10 @@ class Fields:
             self._refuse(key, "a string", value)
         return value
 
+    def optional_text(self, key: str) -> str | None:
+        """Return a string, or None for null and for an optional key that is not there."""
+        return None if self._value.get(key) is None else self.text(key)
+
     def integer(self, key: str) -> int:
         """Return a whole number, written without fraction and exponent."""
         value = self._value[key]

@@ -24,6 +24,7 @@ from edgetl_runtime.pictures import Index, Unreadable, index
 from edgetl_runtime.predictions import Predictions
 from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt, Stage
 from edgetl_runtime.selection import Selection, select
+from edgetl_runtime.simulated import is_simulated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +51,8 @@ def validate(
 ) -> Receipt:
     """Predict labelled pictures one at a time and return what was measured.
 
-    The most probable class counts, whether or not the bundle would reject it. Left out, and listed in the
+    The most probable class counts, whether or not the bundle would reject it. A simulator's receipt tells no
+    times. Left out, and listed in the
     receipt, are pictures that cannot be decoded, further copies, and pictures with contradictory labels.
 
     Args:
@@ -138,10 +140,10 @@ def _receipt(session: Session, dataset: Index, selection: Selection, measured: M
         classes=manifest.classes,
         figures=_figures(session, target, measured),
         per_class=_per_class(manifest.classes, target, predicted),
-        latency=_latency(measured.times_ms),
+        latency={} if is_simulated(session.device) else _latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
         environment=replace(read_environment(), notes=(*of_device(session.device), *session.cautions)),
-        performance=measured.performance,
+        performance=None if is_simulated(session.device) else measured.performance,
         errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
         predictions=Predictions(
             classes=len(manifest.classes),

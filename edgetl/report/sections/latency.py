@@ -37,9 +37,11 @@ class Context:
 
 def context(facts: Facts) -> Context | Missing:
     """Set the times of all receipts side by side."""
-    receipts = facts.sources.receipts
-    if not receipts:
+    if not facts.sources.receipts:
         return Missing("give receipts")
+    receipts = [one for one in facts.sources.receipts if one.receipt.latency]
+    if not receipts:
+        return Missing("give the receipt of a device; a simulator's has no times")
     longest = max(entry.p99_ms for one in receipts for entry in one.receipt.latency.values())
     scale = Scale(0, 1.02 * longest or 1.0)
     ordered = sorted(receipts, key=lambda one: one.receipt.latency["total"].p50_ms)

@@ -98,8 +98,9 @@ def _alone(measured: Measured) -> Row:
 def _measured(measured: Measured | None) -> tuple[dict[str, Figure], float | None, float | None]:
     if measured is None:
         return {}, None, None
-    infer = measured.receipt.latency["infer"]
-    return dict(measured.receipt.figures), infer.p50_ms, infer.p95_ms
+    infer = measured.receipt.latency.get("infer")  # A simulator's receipt has no times.
+    times = (None, None) if infer is None else (infer.p50_ms, infer.p95_ms)
+    return dict(measured.receipt.figures), *times
 
 
 def _contract(variant: Variant) -> str:
@@ -124,7 +125,7 @@ def _number(value: JSON) -> float | None:
 def _drawing(receipts: tuple[Measured, ...]) -> Drawing | None:
     """Set receipts of the same headline figure in one drawing; one alone needs none."""
     headline = next((name for one in receipts for name in one.receipt.figures), "")
-    shown = [one for one in receipts if headline in one.receipt.figures]
+    shown = [one for one in receipts if headline in one.receipt.figures and one.receipt.latency]
     if len(shown) < 2:
         return None
     figures = [one.receipt.figures[headline] for one in shown]
