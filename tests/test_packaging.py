@@ -180,6 +180,7 @@ def test_the_runtime_s_wheel_requires_three_packages_and_none_of_them_is_torch(d
         'extra == "fast"': "simplejpeg",
         'extra == "openvino"': "openvino",
         'extra == "pytest"': "pytest",
+        'extra == "qnn"': "onnxruntime-qnn",
         'extra == "sign"': "cryptography",
     }
 
