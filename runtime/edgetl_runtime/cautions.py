@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgetl_runtime.simulated import as_simulated
+
 if TYPE_CHECKING:
     from edgetl_runtime.environment import Environment
     from edgetl_runtime.manifest import Manifest, Variant
@@ -15,7 +17,9 @@ __all__ = ["Caution", "of_device", "of_processor"]
 
 # Devices that edgetl has not been run on yet.
 _UNTRIED = {
-    "npu": "not yet run on hardware: no Intel NPU was there when edgetl was tested; check against the CPU"
+    "npu": "not yet run on hardware: no Intel NPU was there when edgetl was tested; check against the CPU",
+    "qnn": "not yet run on hardware: no Hexagon was there when edgetl was tested, only its simulator",
+    as_simulated("qnn"): "simulated by Qualcomm's library for x86, not yet run on hardware",
 }
 _X86 = ("x86_64", "amd64")
 _EXACT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})

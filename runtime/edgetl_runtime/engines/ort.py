@@ -1,5 +1,6 @@
 """ONNX Runtime as an engine. Knows nothing about bundles and pictures: a file and arrays."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgetl_runtime.engines import Hint, Port, check_graph
-from edgetl_runtime.engines.providers import add_provider, installed
+from edgetl_runtime.engines import Hint, Port, check_graph, contexts
+from edgetl_runtime.engines.providers import Place, add_provider, installed
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.manifest import Execution
 
@@ -35,17 +36,24 @@ class OrtEngine:
         if execution not in ("f32", "f16"):
             raise EngineError(f"Engine 'onnxruntime' executes in 'f32' or 'f16', got {execution!r}.")
         options = _options(batch, threads, hint)
-        provider, providers = add_provider(options, device)
-        self._session = _compile(model, options, provider, providers)
+        place = add_provider(options, device)
+        if place.provider != _CPU:  # Else what the provider cannot do would run on the CPU without a word.
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        open_session = partial(_session, options=options, place=place, model=model)
+        if cache is not None and place.contexts:
+            facts = f"{onnxruntime.__version__} {place.facts} {batch}"
+            self._session = contexts.opened(cache, model, facts, options, open_session)
+        else:
+            self._session = open_session(model)
         check_graph(model, batch, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()))
         self._model = model
-        self.executed_device = device.lower()
+        self.executed_device = place.device
         self.version: str = onnxruntime.__version__
-        self.driver = "; ".join((provider, *_devices(provider)))
+        self.driver = "; ".join((place.facts, *_devices(place.provider)))
 
     @classmethod
     def devices(cls) -> dict[str, str]:
-        """Return what is here: by each device's name that of its provider."""
+        """Return what is here: by each device's name that of its provider; a simulator says so."""
         return installed()
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,17 +79,17 @@ def _options(batch: int, threads: int | None, hint: Hint) -> Any:  # onnxruntime
     return options
 
 
-def _compile(model: Path, options: Any, provider: str, providers: list[str] | None) -> Any:
-    if provider != _CPU:  # Else what the provider cannot do would run on the CPU without a word.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+def _session(file: Path, options: Any, place: Place, model: Path) -> Any:
+    """Open a file, the model itself or what was compiled from it."""
     try:
-        session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+        with place.quiet():
+            session = onnxruntime.InferenceSession(str(file), options, providers=place.providers)
     except Exception as error:  # onnxruntime's errors have no common class but Exception.
         raise EngineError(f"ONNX Runtime cannot open {model.name!r}: {_reason(error)}") from error
     executed = session.get_providers()[0]
-    if executed != provider:
+    if executed != place.provider:
         raise EngineError(
-            f"Engine 'onnxruntime' was asked for {provider!r} and runs on {executed!r}. "
+            f"Engine 'onnxruntime' was asked for {place.provider!r} and runs on {executed!r}. "
             "Check the device's driver, or name a fallback."
         )
     return session
