@@ -201,7 +201,7 @@ def replaced(model: ModelProto, values: Mapping[str, Floats]) -> ModelProto:
         tensor = next(tensor for tensor in changed.graph.initializer if tensor.name == name)
         if new.shape != (want := tuple(tensor.dims)):
             raise ContractError(f"The graph's {name!r} must have the shape {want}, got {new.shape}.")
-        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(new, np.float32), name))
+        tensor.CopyFrom(numpy_helper.from_array(np.asarray(new, np.float32, order="C"), name))
     return changed
 
 

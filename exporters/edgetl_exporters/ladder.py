@@ -76,8 +76,8 @@ def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladde
             outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
             if not against:
                 taken = Taken(candidate, files, len(outcomes))
-                return Ladder(_rows(givens, candidates, outcomes), taken)
-    return Ladder(_rows(givens, candidates, outcomes), None)
+                return Ladder(rows(givens, candidates, outcomes), taken)
+    return Ladder(rows(givens, candidates, outcomes), None)
 
 
 def _presentable(
@@ -107,10 +107,11 @@ def _verify(givens: Climb, candidate: Candidate, engine: EngineName) -> Verified
     return Verified(file, measured, judged, compare(givens.reference[1], judged, givens.limit))
 
 
-def _rows(
+def rows(
     givens: Climb, candidates: Sequence[Candidate], outcomes: dict[str, tuple[bool, str]]
 ) -> tuple[RungRow, ...]:
-    rows = []
+    """Return a row for each candidate; an outcome is whether it was taken, and why not, by rung."""
+    found = []
     for candidate in candidates:
         same = agreeing(givens.reference[0], candidate.judged)
         verified, outcome = outcomes.get(candidate.rung, (None, _not_verified(candidate)))
@@ -127,8 +128,8 @@ def _rows(
             verified=verified,
             outcome=outcome,
         )
-        rows.append(row)
-    return tuple(rows)
+        found.append(row)
+    return tuple(found)
 
 
 def _not_verified(candidate: Candidate) -> str:

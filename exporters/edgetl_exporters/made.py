@@ -7,14 +7,16 @@ import numpy as np
 
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.contract import compare
-from edgetl_exporters.facts import rung_facts
+from edgetl_exporters.facts import rounded, rung_facts
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder
 from edgetl_exporters.measure import Judged, judge, run_file
 from edgetl_exporters.model import Labelled
+from edgetl_exporters.on_qnn import NAME, OnDevice
 from edgetl_exporters.pack import PackedVariant
 from edgetl_exporters.reference import ReferenceCase
 from edgetl_exporters.rejecting import Rejecting, judge_rejecting, threshold
+from edgetl_exporters.report import RungRow
 from edgetl_exporters.timing import interleaved_ms
 from edgetl_exporters.to_half import to_half
 from edgetl_exporters.variants import KINDS, Kind, Made, VariantName, tolerance
@@ -84,18 +86,48 @@ def make_int8(
     )
 
 
+def make_qnn(found: OnDevice, givens: Climb, ladder: Sequence[RungRow], min_precision: float | None) -> Made:
+    """Collect what was measured of the file for the Hexagon."""
+    candidate = found.candidate
+    facts = {
+        "measured_on": found.device,
+        "signal_to_noise_db": rounded(found.signal_db),
+        "rung": candidate.rung,
+        "weights_bits": candidate.plan.bits,
+        "float_nodes": 0,
+        "looks": found.looks,
+        "rungs": [rung_facts(row) for row in ladder],
+    }
+    return Made(
+        NAME,
+        candidate.file,
+        candidate.head,
+        candidate.temperature,
+        found.p50_ms,
+        found.judged,
+        found.reference,
+        found.comparison,
+        found.sha256,
+        rejecting=_rejecting(candidate.judged, found.judged, min_precision),
+        batch=givens.static_batch or 1,
+        rungs=facts,
+    )
+
+
 def packed(
     one: Made, floats: FloatFiles, ladder: Ladder, givens: Climb, cases: Sequence[ReferenceCase]
 ) -> PackedVariant:
     """Run the reference cases in the variant's engine, and in the other one for the tolerance."""
-    kind, batch = KINDS[one.name], givens.static_batch or 1
+    kind, batch, device = KINDS[one.name], givens.static_batch or 1, KINDS[one.name].device or "cpu"
     pixels = np.stack([case.pixels for case in cases])
     other: EngineName = "onnxruntime" if kind.engine == "openvino" else "openvino"
-    if kind.precision == "int8" and ladder.taken is not None:
+    if kind.device is not None:
+        beside, other = one.file, kind.engine  # On the CPU, which computes the same whole numbers.
+    elif kind.precision == "int8" and ladder.taken is not None:
         beside = ladder.taken.files[other].file
     else:
         beside = floats.saved["fp32", other]
-    own = run_file(one.file, kind.engine, pixels, batch=batch, execution=kind.execution).logits
+    own = run_file(one.file, kind.engine, pixels, batch=batch, execution=kind.execution, device=device).logits
     theirs = run_file(beside, other, pixels, batch=batch).logits
     return PackedVariant(one.variant(tolerance(one.name, own, theirs, floats.logits)), one.sources(), own)
 

@@ -4,13 +4,16 @@ Float variants come first: where they miss, no rung of the int8 ladder is climbe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder, climb
-from edgetl_exporters.made import make_float, make_int8
+from edgetl_exporters.made import make_float, make_int8, make_qnn
 from edgetl_exporters.model import OnMiss
+from edgetl_exporters.on_qnn import NAME as QNN
+from edgetl_exporters.on_qnn import climb_qnn
+from edgetl_exporters.report import RungRow
 from edgetl_exporters.variants import KINDS, Made, VariantName
 from edgetl_runtime.errors import ContractError, EngineError
 
@@ -20,7 +23,7 @@ class Making:
     """What came of the wanted variants.
 
     made: in order of preference, at least one. left_out: the others, with the reason. ladder: without rungs
-    where no int8 was wanted.
+    where no int8 was wanted; those for other devices come last.
     """
 
     made: tuple[Made, ...]
@@ -40,7 +43,7 @@ def make_all(
     Raises:
         ContractError: one misses and `on_miss` is "fail", one may not miss, or none is left.
     """
-    int8 = [one for one in wanted if KINDS[one].precision == "int8"]
+    int8 = [one for one in wanted if KINDS[one].precision == "int8" and one != QNN]
     givens.watcher.phase("measure the float variants")
     made, left_out = _floats(wanted, floats, givens, min_precision, on_miss)
     ladder = climb(givens) if int8 else Ladder((), None)
@@ -48,9 +51,17 @@ def make_all(
         givens.watcher.phase("measure and pack")
         made += [make_int8(one, floats, ladder, givens, min_precision) for one in int8]
     elif int8:
-        reason = _missed(ladder, givens, may_go_on=on_miss == "fp16" and bool(made))
+        reason = _missed(ladder.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
         left_out |= dict.fromkeys(int8, reason)
         givens.watcher.note(f"Left out: {', '.join(int8)}; {reason}.")
+    if QNN in wanted:
+        found = climb_qnn(givens)
+        if found.taken is not None:
+            made.append(make_qnn(found.taken, givens, found.rows, min_precision))
+        else:
+            left_out[QNN] = _missed(found.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
+            givens.watcher.note(f"Left out: {QNN}; {left_out[QNN]}.")
+        ladder = replace(ladder, rows=ladder.rows + found.rows)
     _refuse_missed(made)
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -106,9 +117,9 @@ def _refuse_missed(made: Sequence[Made]) -> None:
         )
 
 
-def _missed(ladder: Ladder, givens: Climb, *, may_go_on: bool) -> str:
+def _missed(rows: Sequence[RungRow], givens: Climb, *, may_go_on: bool) -> str:
     """Say why there is no int8, or raise it."""
-    tried = "; ".join(f"{row.rung}: {row.outcome}" for row in ladder.rows)
+    tried = "; ".join(f"{row.rung}: {row.outcome}" for row in rows)
     reason = f"int8 misses its limit of {100 * givens.limit:g} points: {tried}"
     if not may_go_on:
         raise ContractError(

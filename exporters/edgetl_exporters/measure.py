@@ -17,10 +17,11 @@ from edgetl_runtime.pictures import Task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What an engine gave: logits (n, classes) float32, and the median time of a batch."""
+    """What an engine gave: logits (n, classes) float32, the median time of a batch, and where it ran."""
 
     logits: Floats
     p50_ms: float
+    device: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +52,26 @@ class Judged:
 
 
 def run_file(
-    path: Path, engine: EngineName, pixels: Pixels, *, batch: int = 1, execution: Execution = "f32"
+    path: Path,
+    engine: EngineName,
+    pixels: Pixels,
+    *,
+    batch: int = 1,
+    execution: Execution = "f32",
+    device: str = "cpu",
+    cache: Path | None = None,
 ) -> Measured:
-    """Run pictures through a saved file on the CPU; batch 1 is what devices do, and is timed.
+    """Run pictures through a saved file; batch 1 is what devices do, and is timed.
+
+    Args:
+        cache: where the engine may keep what it compiled.
 
     Raises:
-        EngineError: this processor does not compute in `execution`.
+        EngineError: the device is not here, or does not compute in `execution`.
     """
-    opened = load_engine(engine)(path, device="cpu", execution=execution, batch=batch, threads=None)
+    opened = load_engine(engine)(
+        path, device=device, execution=execution, batch=batch, threads=None, cache=cache
+    )
     parts, times = [], []
     for start in range(0, len(pixels), batch):
         chunk = pixels[start : start + batch]
@@ -67,7 +80,7 @@ def run_file(
         logits, _ = opened.run(padded)
         times.append(time.perf_counter() - begun)
         parts.append(logits[: len(chunk)])
-    return Measured(np.concatenate(parts), 1000 * float(np.median(times)))
+    return Measured(np.concatenate(parts), 1000 * float(np.median(times)), opened.executed_device)
 
 
 def judge(task: Task, logits: Floats, targets: Targets, temperature: float) -> Judged:

@@ -100,7 +100,7 @@ def _write_zip(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], No
 def _prove(path: Path, manifest: Manifest) -> None:
     """Open every variant as a device does: hashes, graph, preprocessing and answers are checked."""
     for variant in manifest.variants:
-        Session.open(path, variant=variant.name, cache=False).close()
+        Session.open(path, variant=variant.name, device=variant.device or "cpu", cache=False).close()
 
 
 def _files(

@@ -41,9 +41,9 @@ class VariantRow:
     are not. certified: the interval lies within the limit; needs: otherwise how many pictures would decide
     it. calibration_error: "before" its temperature and "after", 0–1, None for several labels. rejecting: its
     threshold of confidence, None where none was wanted. p50_ms: median of a batch on this machine, None where
-    `elsewhere`: it is for a device that is not here, and the CPU stood in for it. slower_here: int8 that is
-    not faster here than its float file in the same engine, timed in turns. tolerance: of the logits on other
-    devices.
+    a simulator ran it, and where `elsewhere`: its device is not here, and the CPU stood in. slower_here: int8
+    that is not faster here than its float file in the same engine, timed in turns. tolerance: of the logits
+    on other devices.
     """
 
     name: str

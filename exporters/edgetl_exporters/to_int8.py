@@ -85,7 +85,7 @@ def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) ->
     quantize_static(
         source,
         out,
-        _Reader(images),
+        Reader(images),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         reduce_range=plan.bits == 7,
@@ -129,7 +129,7 @@ def _by_nncf(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
 _QUANTIZERS = {"onnxruntime": _by_onnxruntime, "nncf": _by_nncf}
 
 
-class _Reader:
+class Reader:
     """Feeds ONNX Runtime's calibration, a batch at a time."""
 
     def __init__(self, images: Pixels) -> None:

@@ -28,6 +28,7 @@ VariantName = Literal[
     "onnx-fp16",
     "openvino-npu-int8",
     "openvino-npu-fp16",
+    "qnn-int8",
 ]
 
 
@@ -37,7 +38,7 @@ class Kind:
 
     stem: of its files. floor: the least tolerance, as a share of the range of the float model's logits.
     execution: what it computes in where nothing is quantized. elsewhere: it is for a device that is not here,
-    so that this machine's CPU stands in for it when it is measured.
+    so that this machine's CPU stands in for it when it is measured. device: the only one that may run it.
     """
 
     engine: EngineName
@@ -46,6 +47,7 @@ class Kind:
     floor: float
     execution: Execution = "f32"
     elsewhere: bool = False
+    device: str | None = None
 
     @property
     def rounds(self) -> bool:
@@ -65,6 +67,7 @@ KINDS: Mapping[VariantName, Kind] = {
     "openvino-bf16": Kind("openvino", "fp16", "model.fp16", 0.02, "bf16"),
     "openvino-npu-int8": Kind("openvino", "int8", "model.int8", 0.02, "f16", elsewhere=True),
     "openvino-npu-fp16": Kind("openvino", "fp16", "model.fp16", 0.02, "f16", elsewhere=True),
+    "qnn-int8": Kind("onnxruntime", "int8", "model.qnn", 0.02, device="qnn"),
 }
 DEFAULT: tuple[VariantName, ...] = ("openvino-int8", "onnx-int8", "openvino-fp16", "onnx-fp32")
 
@@ -76,11 +79,11 @@ _STAND_IN = "a CPU as stand-in: not yet run on hardware"
 class Made:
     """A variant's saved file, measured on the verifying pictures.
 
-    p50_ms: of a batch; None where the CPU stood in for its device. judged, reference: its answers and those
-    of the float model. sha256: of the verifying pictures' files, or empty. rejecting: its threshold of
-    confidence, where one is wanted. batch: how many pictures its file takes, None for any number. rungs: what
-    the manifest says of the int8 ladder; None for a float variant. slower_here: int8 that is not faster than
-    float on this machine.
+    p50_ms: of a batch; None where the CPU or a simulator stood in for its device. judged, reference: its
+    answers and those of the float model. sha256: of the verifying pictures' files, or empty. rejecting: its
+    threshold of confidence, where one is wanted. batch: how many pictures its file takes, None for any
+    number. rungs: what the manifest says of the int8 ladder; None for a float variant. slower_here: int8 that
+    is not faster than float on this machine.
     """
 
     name: VariantName
@@ -118,6 +121,7 @@ class Made:
             contract=self.contract(),
             reject_below=None if self.rejecting is None else self.rejecting.below,
             batch=self.batch,
+            device=kind.device,
         )
 
     def contract(self) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Makes the models of the runtime's tests: `python tests/runtime/data/make_tiny.py`, on a workstation.
 
-`tiny.onnx`, `tiny.xml` and `tiny.bin` are checked in, since the tests of the runtime also run on devices,
-which have no exporter. The graph keeps the contract of a bundle: `images` uint8 (N, 32, 32, 3) gives `logits`
-and `probabilities`, float32 (N, 3). Each class is a colour: its logit grows with that colour's lead over the
-others, weighted by place, so that a flip or a shift shows. `tiny_bundle.tiny_logits` says it in NumPy.
+`tiny.onnx`, `tiny.qnn.onnx`, `tiny.xml` and `tiny.bin` are checked in, since the tests of the runtime also
+run on devices, which have no exporter. The graph keeps the contract of a bundle: `images` uint8
+(N, 32, 32, 3) gives `logits` and `probabilities`, float32 (N, 3). Each class is a colour: its logit grows
+with that colour's lead over the others, weighted by place, so that a flip or a shift shows.
+`tiny_bundle.tiny_logits` says it in NumPy.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from edgetl_exporters.to_int8 import Plan
+from edgetl_exporters.to_qnn import quantizer
 
 SIZE = 32
 TEMPERATURE = 2.0
@@ -66,12 +71,26 @@ def _weights() -> list[onnx.TensorProto]:
     return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
+def _write_qnn(out: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
+    flat = noise[:, ::SIZE, ::SIZE].repeat(SIZE, axis=1).repeat(SIZE, axis=2)
+    model = tiny_model()
+    for place, node in enumerate(model.graph.node):
+        node.name = f"node_{place}"
+    with tempfile.TemporaryDirectory() as folder:
+        named, ranges = Path(folder) / "named.onnx", Path(folder) / "ranges.json"
+        onnx.save(model, named)
+        images = np.concatenate([noise, flat])
+        quantizer(8)(named, out, plan=Plan("onnxruntime"), images=images, ranges=ranges)
+
+
 def main() -> None:
-    """Write the ONNX file and the OpenVINO pair made from it."""
+    """Write the ONNX file, and what is made from it: the one for QNN and the OpenVINO pair."""
     import openvino
 
     here = Path(__file__).parent
     onnx.save(tiny_model(), here / "tiny.onnx")
+    _write_qnn(here / "tiny.qnn.onnx")
     openvino.save_model(openvino.convert_model(here / "tiny.onnx"), here / "tiny.xml", compress_to_fp16=False)
 
 

@@ -1,0 +1,190 @@
+"""int8 for Qualcomm's Hexagon: made in two ways, and held against the float model on the device itself.
+
+On a workstation the Hexagon is Qualcomm's simulator: it answers as a device does, and takes a thousand times
+as long. So a candidate is tried on the CPU first, which computes the same whole numbers, and what passes is
+verified on the simulator with a part of the verifying pictures. A file may be right on the CPU and wrong
+there: what the simulator answers has the last word.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgetl_exporters.calibration import proportional
+from edgetl_exporters.candidate import Candidate, Climb, quantized
+from edgetl_exporters.contract import Comparison, compare
+from edgetl_exporters.graph import with_static_batch
+from edgetl_exporters.ladder import rows
+from edgetl_exporters.measure import Judged, Measured, judge, run_file
+from edgetl_exporters.model import ExportData, Floats, Labelled
+from edgetl_exporters.report import RungRow
+from edgetl_exporters.to_int8 import Plan
+from edgetl_exporters.to_qnn import Activations, quantizer, temperature_of, tempered
+from edgetl_exporters.variants import KINDS, VariantName
+from edgetl_runtime.engines import load_engine
+from edgetl_runtime.errors import EngineError, InputError
+from edgetl_runtime.simulated import is_simulated
+
+NAME: VariantName = "qnn-int8"
+LEAST_PICTURES = 40
+
+# More tell more, and each takes the simulator a second.
+_PICTURES = 64
+# A tenth of the power of the logits; what is broken on the simulator is near 0, what is sound above 15.
+_LEAST_SIGNAL_DB = 10.0
+_DEVICE = "qnn"
+_RUNGS: tuple[tuple[str, Activations], ...] = (
+    ("qnn, 8-bit activations", 8),
+    ("qnn, 16-bit activations", 16),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnDevice:
+    """A candidate's file on the Hexagon, beside the float model on the same pictures.
+
+    device: where it ran, as the engine tells. p50_ms: of a batch, None where that is a simulator. sha256: of
+    the pictures' files, or empty. signal_db: of the float model's logits to the difference from them. looks:
+    how many candidates were held against these pictures, itself included.
+    """
+
+    candidate: Candidate
+    device: str
+    p50_ms: float | None
+    reference: Judged
+    judged: Judged
+    comparison: Comparison
+    sha256: tuple[str, ...]
+    signal_db: float
+    looks: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QnnClimb:
+    """What became of both rungs; `taken` is None when each misses."""
+
+    rows: tuple[RungRow, ...]
+    taken: OnDevice | None
+
+
+def require_device(wanted: Sequence[VariantName], data: ExportData) -> None:
+    """Refuse to make a variant that cannot be verified here, before any work is done for it.
+
+    Raises:
+        EngineError: there is neither a Hexagon nor its simulator.
+        InputError: there are too few verifying pictures.
+    """
+    if NAME not in wanted:
+        return
+    if _DEVICE not in load_engine(KINDS[NAME].engine).devices():
+        raise EngineError(
+            f"{NAME} is written after a Hexagon or Qualcomm's simulator has run it, and neither is here. "
+            "Run: pip install onnxruntime-qnn"
+        )
+    if len(data.verify) < LEAST_PICTURES:
+        raise InputError(
+            f"{NAME} is verified on at least {LEAST_PICTURES} pictures, got {len(data.verify)}. "
+            f"Add validation pictures, or leave {NAME} out."
+        )
+
+
+def climb_qnn(givens: Climb) -> QnnClimb:
+    """Try activations of 8 bits, then of 16, until a file keeps the contract on the device."""
+    candidates: list[Candidate] = []
+    outcomes: dict[str, tuple[bool, str]] = {}
+    for name, activations in _RUNGS:
+        givens.watcher.phase(f"int8: {name}")
+        candidate = _candidate(givens, name, activations)
+        candidates.append(candidate)
+        if not candidate.comparison.passes:
+            continue
+        givens.watcher.phase(f"int8: verify {name} on the device, or its simulator")
+        found = _on_device(givens, candidate, looks=len(outcomes) + 1)
+        outcomes[name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
+        if found.comparison.passes:
+            return QnnClimb(rows(givens, candidates, outcomes), found)
+    return QnnClimb(rows(givens, candidates, outcomes), None)
+
+
+def signal_to_noise(wanted: Floats, got: Floats) -> float:
+    """Return the power of logits over that of their error, in decibels; at most 200."""
+    noise = float(np.square(wanted - got, dtype=np.float64).sum())
+    signal = float(np.square(wanted, dtype=np.float64).sum())
+    return float(min(10 * np.log10(signal / noise), 200.0)) if noise else 200.0
+
+
+def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
+    """Quantize, and judge the file on the choosing pictures as the CPU runs it."""
+    file, batch, choose = givens.folder / f"qnn-{activations}.onnx", _batch(givens), givens.data.choose
+    plan = Plan("onnxruntime", float_classifier=False)
+    quantized(replace(givens, quantize=quantizer(activations)), givens.source, plan, file)
+    onnx.save(with_static_batch(onnx.load(file), batch), file)
+    logits = run_file(file, "onnxruntime", choose.pixels, batch=batch).logits
+    fitted = tempered(onnx.load(file), givens.fit_temperature(logits, choose.targets))
+    onnx.save(fitted, file)
+    temperature = temperature_of(fitted)
+    judged = judge(givens.model.task, logits, choose.targets, temperature)
+    return Candidate(
+        name, "float", plan, file, temperature, judged, compare(givens.reference[0], judged, givens.limit)
+    )
+
+
+def _on_device(givens: Climb, candidate: Candidate, *, looks: int) -> OnDevice:
+    """Judge the file on a part of the verifying pictures as the device runs it."""
+    places = _places(givens.data.verify, givens.limit)
+    verify, task, whole = _part(givens.data.verify, places), givens.model.task, givens.reference[1]
+    reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
+    measured, against = _reloaded(givens, candidate, verify)
+    judged = judge(task, measured.logits, verify.targets, candidate.temperature)
+    comparison = compare(reference, judged, givens.limit)
+    signal_db = signal_to_noise(reference.logits, judged.logits)
+    if not signal_db >= _LEAST_SIGNAL_DB:
+        against.append(f"the logits have {signal_db:.1f} dB of signal to noise, {_LEAST_SIGNAL_DB:g} wanted")
+    comparison = replace(comparison, against=(*comparison.against, *against))
+    return OnDevice(
+        candidate=candidate,
+        device=measured.device,
+        p50_ms=None if is_simulated(measured.device) else measured.p50_ms,
+        reference=reference,
+        judged=judged,
+        comparison=comparison,
+        sha256=verify.sha256,
+        signal_db=signal_db,
+        looks=looks,
+    )
+
+
+def _reloaded(givens: Climb, candidate: Candidate, verify: Labelled) -> tuple[Measured, list[str]]:
+    """Run the pictures on what was compiled and read back; say so where that answers otherwise."""
+    place, batch = givens.folder / f"{candidate.file.stem}-compiled", _batch(givens)
+    place.mkdir()
+
+    def run(pixels: NDArray[np.uint8]) -> Measured:
+        return run_file(candidate.file, "onnxruntime", pixels, batch=batch, device=_DEVICE, cache=place)
+
+    first = run(verify.pixels[:batch])
+    again = run(verify.pixels)
+    same = np.array_equal(first.logits, again.logits[: len(first.logits)])
+    return again, [] if same else ["the context binary, read back, gives other logits"]
+
+
+def _places(verify: Labelled, limit: float) -> NDArray[np.intp]:
+    """Choose pictures: each class its share, and so many that one lost answer is within the limit."""
+    keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in verify.pixels]
+    groups = [target.tobytes() for target in verify.targets]
+    return np.array(proportional(keys, groups, max(_PICTURES, ceil(1 / limit))))
+
+
+def _part(pictures: Labelled, places: NDArray[np.intp]) -> Labelled:
+    sha256 = tuple(pictures.sha256[place] for place in places) if pictures.sha256 else ()
+    return Labelled(pictures.pixels[places], pictures.targets[places], sha256)
+
+
+def _batch(givens: Climb) -> int:
+    """Return how many pictures the file takes: an open number is nothing for such a device."""
+    return givens.static_batch or 1

@@ -1,0 +1,80 @@
+"""Crops of photographs that come with scikit-image, and a small network that was taught to tell them apart.
+
+Its layers are those that make trouble on accelerators: bounded activations and a depthwise convolution.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+from torch import nn
+
+from edgetl_exporters.model import ExportData, Labelled, Model
+from edgetl_runtime.preprocess import Preprocess
+
+SIZE, CROP = 32, 96
+CLASSES = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "rocket")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def crops(count: int, seed: int, *, left: bool) -> Labelled:
+    """Crops at random places of one half of the photographs, each photograph a class."""
+    generator = np.random.default_rng(seed)
+    pixels, targets = [], np.arange(count) % len(CLASSES)
+    for target in targets:
+        photograph = _photograph(CLASSES[target])
+        middle = int(0.55 * photograph.width)
+        low, high = (0, middle - CROP) if left else (middle, photograph.width - CROP)
+        x, y = generator.integers(low, high + 1), generator.integers(0, photograph.height - CROP + 1)
+        box = (int(x), int(y), int(x) + CROP, int(y) + CROP)
+        pixels.append(np.asarray(photograph.resize((SIZE, SIZE), Image.Resampling.BOX, box)))
+    return Labelled(np.stack(pixels), targets.astype(np.int64))
+
+
+@cache
+def photograph_data() -> ExportData:
+    """Calibrate on the left halves, choose and verify on the right ones."""
+    return ExportData(crops(105, 1, left=True), crops(70, 2, left=False), crops(70, 3, left=False))
+
+
+@cache
+def photograph_model() -> Model:
+    """Train for two seconds."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *_layer(3, 12, 3, stride=2, padding=1),
+        *_layer(12, 48, 1),
+        *_layer(48, 48, 3, stride=2, padding=1, groups=48),
+        *_layer(48, 16, 1)[:-1],
+        *_layer(16, 32, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, len(CLASSES)),
+    )
+    train = crops(252, 0, left=True)
+    x, targets = _normalised(train.pixels), torch.from_numpy(train.targets)
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
+    for _ in range(6):
+        for batch in torch.randperm(len(x)).split(32):
+            loss = nn.functional.cross_entropy(module(x[batch]), targets[batch])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+    return Model("photographs", module.eval(), "single_label", CLASSES, Preprocess(SIZE), MEAN, STD)
+
+
+def _layer(inputs: int, outputs: int, side: int, **how: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, side, bias=False, **how), nn.BatchNorm2d(outputs), nn.ReLU6()]
+
+
+def _normalised(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+@cache
+def _photograph(name: str) -> Image.Image:
+    return Image.fromarray(getattr(data, name)()).convert("RGB")
