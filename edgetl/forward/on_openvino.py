@@ -1,6 +1,7 @@
 """Frozen stages compiled by OpenVINO for the processor. The only file of the workstation that imports it."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,15 @@ def compile_queue(
         program = torch.export.export(module, (example,))
     model = openvino.convert_model(program)
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-    return openvino.AsyncInferQueue(openvino.Core().compile_model(model, device.upper(), settings))
+    return openvino.AsyncInferQueue(_core().compile_model(model, device.upper(), settings))
+
+
+@cache
+def _core() -> Any:  # openvino.Core, which mypy does not follow
+    """Return one core that stays: making and destroying several crashes at times, see benchmarks/cores.py."""
+    import openvino
+
+    return openvino.Core()
 
 
 def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,9 @@ The topology is that of the ONNX file; the QDQ pairs of a quantized one become i
 """
 
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import openvino
 from openvino._offline_transformations import apply_moc_transformations
@@ -19,12 +21,18 @@ def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool) -> None:
     Equal files give equal bytes, and no byte tells where or with what they were made.
     """
     # What openvino.convert_model does for an ONNX file, in a fifth of the time, and without its telemetry.
-    model = openvino.Core().read_model(onnx_path)
+    model = _core().read_model(onnx_path)
     apply_moc_transformations(model, cf=False)
     openvino.save_model(model, xml_path, compress_to_fp16=half)
     tree = ElementTree.parse(xml_path)
     _normalise(tree.getroot())
     tree.write(xml_path, encoding="utf-8", xml_declaration=True)
+
+
+@cache
+def _core() -> Any:  # openvino.Core, which mypy does not follow
+    """Return one core that stays: making and destroying several crashes at times, see benchmarks/cores.py."""
+    return openvino.Core()
 
 
 def _normalise(net: ElementTree.Element) -> None:

@@ -206,7 +206,7 @@ KNOWN_BAD: tuple[KnownBad, ...] = (
         "OpenVINO's queue",
         lambda f: f.openvino and f.int8,
         "OpenVINO's AsyncInferQueue can hang with int8 graphs of open shape.",
-        "edgetl runs synchronous requests from several threads and uses no such queue.",
+        "edgetl runs bundles by synchronous requests from several threads, without that queue.",
         (f"{_GITHUB}ultralytics/ultralytics/issues/25923",),
         avoided=True,
     ),
