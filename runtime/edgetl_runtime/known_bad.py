@@ -173,8 +173,9 @@ KNOWN_BAD: tuple[KnownBad, ...] = (
         "QNN simulated",
         lambda f: f.qnn and f.x86,
         "On x86 QNN's HTP is an emulation: its answers are near a device's, its times say nothing about one.",
-        "Compare accuracy here, measure times on the device.",
+        "edgetl never chooses it by itself and tells no times of it: measure those on the device.",
         (_MEASURED,),
+        avoided=True,
     ),
     KnownBad(
         "QNN and symmetric int8",
