@@ -33,9 +33,10 @@ from edgetl_exporters.reference import reference_cases
 from edgetl_exporters.report import Report
 from edgetl_exporters.temperature import fit_temperature as fit_by_search
 from edgetl_exporters.to_int8 import quantize as quantize_file
-from edgetl_exporters.variants import DEFAULT, ordered
+from edgetl_exporters.variants import DEFAULT, ordered, wants_int8
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.manifest import MAX_BATCH
 from edgetl_runtime.signature import check_private_key
 
 # Training pictures that calibrate: 300 gave the same answers within noise, in three times the time.
@@ -113,9 +114,9 @@ def export(
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
         watcher.phase("ONNX and OpenVINO files")
         floats = write_floats(model, data, Path(name), fit, static_batch)
-        refuse_swapped(floats.judged[0], model.classes)
         watcher.phase(f"parity with the trained network on {PICTURES} pictures")
         found, pictures = parity(data, floats)
+        refuse_swapped(floats.judged[0], model.classes)
         givens = Climb(
             floats.model,
             floats.onnx,
@@ -127,7 +128,7 @@ def export(
             static_batch=static_batch,
             folder=Path(name),
             quantize=quantize,
-            solve_head=_able(solve_head, model, data, watcher),
+            solve_head=_able(solve_head, model, data, watcher) if wants_int8(wanted) else None,
             tune=tune,
             fit_temperature=fit,
             watcher=watcher,
@@ -163,8 +164,8 @@ def _check(
         raise InputError(f"min_precision must be above 0 and below 1, got {min_precision!r}.")
     if min_precision is not None and model.task != "single_label":
         raise InputError("min_precision is for pictures with one label each; leave --min-precision out.")
-    if static_batch is not None and static_batch < 1:
-        raise InputError(f"static_batch must be 1 or more, got {static_batch!r}.")
+    if static_batch is not None and not 1 <= static_batch <= MAX_BATCH:
+        raise InputError(f"static_batch must be 1 to {MAX_BATCH:,}, got {static_batch!r}.")
     if calibration < 1:
         raise InputError(
             f"calibration must be 1 picture or more, got {calibration!r}; {CALIBRATION} are usual."

@@ -169,6 +169,11 @@ def ordered(names: Sequence[str]) -> tuple[VariantName, ...]:
     return tuple(name for name in KINDS if name in names)
 
 
+def wants_int8(names: Sequence[VariantName]) -> bool:
+    """Tell whether an int8 is among these."""
+    return any(KINDS[name].precision == "int8" for name in names)
+
+
 def tolerance(name: VariantName, own: Floats, other: Floats, logits: Floats) -> float:
     """Return how far a device's logits may be from the reference: four times what two engines differ by.
 

@@ -409,7 +409,8 @@ def test_a_key_that_cannot_sign_is_refused_before_any_work(tmp_path: Path) -> No
     [
         ({"min_precision": 1.0}, "min_precision must be above 0 and below 1, got 1.0"),
         ({"max_drop": 0.0}, "max_drop must be above 0 and at most 1, got 0.0"),
-        ({"static_batch": 0}, "static_batch must be 1 or more, got 0"),
+        ({"static_batch": 0}, "static_batch must be 1 to 4,096, got 0"),
+        ({"static_batch": 5000}, "static_batch must be 1 to 4,096, got 5000"),
         ({"calibration": 0}, "calibration must be 1 picture or more, got 0; 100 are usual"),
         (
             {"min_precision": 0.9, "model": tiny_model(task="multi_label")},
