@@ -59,7 +59,7 @@ def _render(facts: dict[str, Any]) -> str:
             one["view"],
             one["precision"],
             f"{one['bytes'] / 1e6:.1f}",
-            "now" if one["in_use"] else f"{(time.time() - one['used_s']) / 86_400:.1f}",
+            "now" if one["in_use"] else f"{max(0.0, time.time() - one['used_s']) / 86_400:.1f}",
         )
         for one in reversed(stores)
     ]
