@@ -76,7 +76,7 @@ FLAGS = (
     Flag(
         "max-latency-ratio",
         "number",
-        "limit of the ratio of the median time, each divided by the reference workload's, such as 1.2",
+        "limit of the ratio of the times, each divided by its run's reference workload, such as 1.2",
         "RATIO",
     ),
     Flag("max-size-ratio", "number", "limit of the ratio of the size of the files", "RATIO"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.measuring import answer_in_stages
-from edgetl_runtime.meters import reference_ms
+from edgetl_runtime.pacing import reference_ms
 from edgetl_runtime.receipt import Latency, Stage
 from edgetl_runtime.simulated import NO_TIMES, is_simulated
 
@@ -36,7 +36,7 @@ class Timed:
 
     opening_ms: compiling and proving; proof_remembered: whether the proof was recalled. stages: of one
     picture.
-    stream_per_s: pictures per second by `Session.stream`. reference_ms: the fixed workload of `meters`.
+    stream_per_s: pictures per second by `Session.stream`. reference_ms: the fixed workload of `pacing`.
     """
 
     variant: str

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "FLAGS", "Environment", "parse_cpuinfo", "read_environment"]
+__all__ = ["DISTRIBUTIONS", "FLAGS", "Environment", "parse_cpuinfo", "read_cores", "read_environment"]
 
 # Only the instruction sets that change which kernels an engine picks, under their names in Linux.
 FLAGS = (
@@ -52,7 +52,7 @@ def read_environment(cpuinfo: Path = Path("/proc/cpuinfo")) -> Environment:
     return Environment(
         cpu=cpu or platform.processor() or "unknown",
         flags=flags,
-        cores=_cores(),
+        cores=read_cores(),
         os=platform.platform(),
         machine=platform.machine(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -86,7 +86,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _cores() -> int:
+def read_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # a container or taskset may leave this process fewer
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgetl_runtime.confidence import without_temperature
+from edgetl_runtime.environment import read_cores
 from edgetl_runtime.errors import ContractError, PictureError
 from edgetl_runtime.journal import STAGES, Entry, Journal
 from edgetl_runtime.meters import Meters
+from edgetl_runtime.pacing import REAL, Pace, Timing
 from edgetl_runtime.performance import Performance
 from edgetl_runtime.pictures import Picture, Unreadable
 from edgetl_runtime.prediction import MULTI_LABEL_THRESHOLD
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from edgetl_runtime.session import Session
 
 _ROUNDING = 0.01  # bf16 makes probabilities like 1.004
-_MARKS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,13 @@ class _Columns:
             self.shares[row] = entry.shares
 
 
-def measure(session: Session, pictures: Sequence[Picture], journal: Journal, progress: Progress) -> Measured:
+def measure(
+    session: Session,
+    pictures: Sequence[Picture],
+    journal: Journal,
+    progress: Progress,
+    timing: Timing = REAL,
+) -> Measured:
     """Run every picture that the journal does not know; memory grows by one short row of numbers per picture.
 
     Raises:
@@ -84,20 +91,21 @@ def measure(session: Session, pictures: Sequence[Picture], journal: Journal, pro
     columns = _Columns(len(pictures), session)
     decoded: list[Picture] = []
     unreadable: list[Unreadable] = []
-    fresh, every = 0, max(1, len(pictures) // _MARKS)
-    meters = Meters.begin()
-    for done, picture in enumerate(pictures, start=1):
-        entry = journal.entries.pop(picture.sha256, None)
-        if entry is None:
-            entry, fresh = _answered(session, picture, journal), fresh + 1
-        if entry.unreadable:
-            unreadable.append(Unreadable(picture.path, entry.unreadable))
-        else:
-            columns.put(len(decoded), entry)
-            decoded.append(picture)
-        if done % every == 0:
-            meters.mark()
-        progress(done, len(pictures))
+    fresh = 0
+    with Pace(len(pictures), session.threads or read_cores(), timing) as pace:
+        meters = Meters.begin(timing.clock)
+        for done, picture in enumerate(pictures, start=1):
+            known = journal.entries.pop(picture.sha256, None)
+            entry = _answered(session, picture, journal, timing) if known is None else known
+            fresh += known is None
+            if entry.unreadable:
+                unreadable.append(Unreadable(picture.path, entry.unreadable))
+            else:
+                columns.put(len(decoded), entry)
+                decoded.append(picture)
+            pace.picture(done, sum(entry.times_ms) or None, fresh=known is None)
+            progress(done, len(pictures))
+        performance = meters.finish(fresh, cold_start_ms, pace, session.threads)
     n = len(decoded)
     return Measured(
         decoded,
@@ -107,7 +115,7 @@ def measure(session: Session, pictures: Sequence[Picture], journal: Journal, pro
         columns.untempered[:n],
         None if columns.shares is None else columns.shares[:n],
         columns.times_ms[:n],
-        meters.finish(fresh, cold_start_ms),
+        performance,
     )
 
 
@@ -119,18 +127,18 @@ def _first_answer(session: Session) -> float | None:
     return None if session.opening_ms is None else session.opening_ms + first_ms
 
 
-def _answered(session: Session, picture: Picture, journal: Journal) -> Entry:
+def _answered(session: Session, picture: Picture, journal: Journal, timing: Timing) -> Entry:
     try:
-        entry = _timed(session, picture)
+        entry = _timed(session, picture, timing)
     except PictureError as error:
         entry = Entry(unreadable=error.reason)
     journal.add(picture.sha256, entry)
     return entry
 
 
-def _timed(session: Session, picture: Picture) -> Entry:
+def _timed(session: Session, picture: Picture, timing: Timing) -> Entry:
     """Return what is kept of the answer to one picture, and the milliseconds of each stage."""
-    found, times_ms = answer_in_stages(session, picture.path)
+    found, times_ms = answer_in_stages(session, picture.path, timing)
     shares = found.clip(0, 1)
     if session.manifest.task == "multi_label":
         predicted = tuple(np.flatnonzero(shares >= MULTI_LABEL_THRESHOLD).tolist())
@@ -142,7 +150,7 @@ def _timed(session: Session, picture: Picture) -> Entry:
 
 
 def answer_in_stages(
-    session: Session, picture: PictureSource
+    session: Session, picture: PictureSource, timing: Timing = REAL
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Answer one picture as `Session.predict` does.
 
@@ -152,13 +160,14 @@ def answer_in_stages(
     Raises:
         ContractError: The engine gave numbers that are no probabilities.
     """
-    clock = [perf_counter()]
+    now = timing.clock
+    moments = [now()]
     decoded = session.preprocess.decode(picture)
-    clock.append(perf_counter())
+    moments.append(now())
     pixels = session.preprocess.resize(decoded)
-    clock.append(perf_counter())
+    moments.append(now())
     (logits,), (shares,) = session.infer(pixels[np.newaxis])
-    clock.append(perf_counter())
+    moments.append(now())
     if not (shares.min() >= -_ROUNDING and shares.max() <= 1 + _ROUNDING):  # NaN fails as well
         name = "a picture in memory" if isinstance(picture, bytes) else picture
         raise ContractError(
@@ -166,5 +175,5 @@ def answer_in_stages(
             f"{shares.min()} to {shares.max()}, for {name}. Open another variant."
         )
     session.to_prediction(logits, shares)
-    clock.append(perf_counter())
-    return shares, 1000 * np.diff(clock)
+    moments.append(now())
+    return shares, 1000 * np.diff(moments)

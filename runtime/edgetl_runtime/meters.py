@@ -1,4 +1,4 @@
-"""What a machine tells of itself while it works: memory, energy, frequencies, heat, and its speed.
+"""What a machine tells of itself while it works: memory, energy, frequencies, heat.
 
 Every reading is None where the system does not give it: most of them are Linux's. It reads files and a clock,
 and knows nothing about models.
@@ -7,18 +7,20 @@ and knows nothing about models.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from time import perf_counter
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edgetl_runtime.performance import Performance
 
+if TYPE_CHECKING:
+    from edgetl_runtime.pacing import Pace
+
 _FALLEN = 0.8
 _PACKAGE = re.compile(r"intel-rapl:\d+")  # also on AMD; its parts are called intel-rapl:0:0
-_REFERENCE_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,56 +75,37 @@ def peak_memory_bytes(proc: Path = Path("/proc")) -> int | None:
     return 1024 * int(found[1]) if found else None
 
 
-def reference_ms() -> float:
-    """Time a fixed workload once, in milliseconds: sorting, adding and multiplying on one core, in numpy.
-
-    It stands for what this machine gives at this moment, under this load: a time divided by it says more
-    about the model and less about the machine.
-    """
-    numbers = _REFERENCE
-    begun = perf_counter()
-    for _ in range(4):
-        numbers = np.sort(numbers[::-1] * np.float32(1.0001) + np.float32(0.5))
-    return 1000 * (perf_counter() - begun)
-
-
-_REFERENCE = ((np.arange(40_000, dtype=np.int64) * 7919) % 40_009).astype(np.float32)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Meters:
-    """The readings around one measurement: begin it, mark as it goes on, and finish it."""
+    """The readings around one measurement: begin it and finish it."""
 
     before: Reading
     begun: float
-    references_ms: list[float] = field(default_factory=list)
+    clock: Callable[[], float]
 
     @classmethod
-    def begin(cls) -> Meters:
-        """Warm the machine up with the reference workload, then look."""
-        references = [reference_ms() for _ in range(_REFERENCE_ROUNDS + 1)][1:]
-        return cls(read_counters(), perf_counter(), references)
+    def begin(cls, clock: Callable[[], float] = perf_counter) -> Meters:
+        """Look for the first time."""
+        return cls(read_counters(), clock(), clock)
 
-    def mark(self) -> None:
-        """Time the reference workload once more, in the middle of the measurement."""
-        begun = perf_counter()
-        self.references_ms.append(reference_ms())
-        self.begun += perf_counter() - begun  # The pause is no part of what is measured.
-
-    def finish(self, pictures: int, cold_start_ms: float | None) -> Performance:
-        """Look again, and say how it went for so many pictures."""
-        seconds = perf_counter() - self.begun
+    def finish(
+        self, pictures: int, cold_start_ms: float | None, pace: Pace, threads: int | None
+    ) -> Performance:
+        """Look again, and say how it went for so many pictures; the pauses of the pace are none of theirs."""
+        seconds = self.clock() - self.begun - pace.paused_s
         after = read_counters()
         joules = joules_between(self.before, after)
         return Performance(
             throughput_per_s=round(pictures / seconds, 3) if pictures and seconds > 0 else None,
             cold_start_ms=None if cold_start_ms is None else round(cold_start_ms, 3),
-            reference_ms=round(median(self.references_ms), 4),
+            reference_ms=round(pace.reference_ms(), 4),
             peak_memory_bytes=peak_memory_bytes(),
             joules_per_picture=None if joules is None or not pictures else round(joules / pictures, 6),
             mhz_before=self.before.mhz,
             mhz_after=after.mhz,
             throttled=throttled_between(self.before, after),
+            threads=threads,
+            blocks=tuple(pace.blocks),
         )
 
 

@@ -269,9 +269,7 @@ def _receipt(f: Fields) -> Receipt:
         },
         size_bytes=f.integer("size_bytes"),
         environment=_environment(f.value("environment"), f"{f.where}.environment"),
-        performance=_performance(
-            f.value("performance") if "performance" in f else None, f"{f.where}.performance"
-        ),
+        performance=_performance(f) if "performance" in f else None,
         errors=tuple(
             _error(_fields(value, where, *_names(Unreadable))) for where, value in f.items("errors")
         ),
@@ -317,21 +315,9 @@ def _environment(value: JSON, where: str) -> Environment:
     )
 
 
-def _performance(value: JSON, where: str) -> Performance | None:
-    if value is None:
-        return None
-    names = _names(Performance)
-    f = Fields(value, where, names, ReceiptError, optional=names)
-    return Performance(
-        throughput_per_s=f.optional_number("throughput_per_s"),
-        cold_start_ms=f.optional_number("cold_start_ms"),
-        reference_ms=f.optional_number("reference_ms"),
-        peak_memory_bytes=f.optional_integer("peak_memory_bytes"),
-        joules_per_picture=f.optional_number("joules_per_picture"),
-        mhz_before=f.optional_number("mhz_before"),
-        mhz_after=f.optional_number("mhz_after"),
-        throttled=f.optional_truth("throttled"),
-    )
+def _performance(f: Fields) -> Performance | None:
+    value = f.value("performance")
+    return None if value is None else Performance.from_json(value, f"{f.where}.performance")
 
 
 def _error(f: Fields) -> Unreadable:

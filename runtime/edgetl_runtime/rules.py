@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from edgetl_runtime.errors import InputError, ReceiptError
 from edgetl_runtime.resampling import macro_f1_drop
 from edgetl_runtime.simulated import NO_TIMES
+from edgetl_runtime.slowdown import slowdown
 from edgetl_runtime.statistics import Interval, clopper_pearson, exceeds, holm, mcnemar_exact
 from edgetl_runtime.verdict import ClassDrop, Difference, Metric, Outcome, Rule, outcome_of, points
 
@@ -36,8 +37,8 @@ class Limits:
     negative_flips: the share of pictures that may be right before and wrong after.
     class_margin: the drop that any single class may have.
     calibration: by how much the expected calibration error may rise.
-    latency_ratio: of the median time of a picture to the baseline's, both divided by the time of the
-        receipt's reference workload. size_ratio, memory_ratio: of the files, and of the peak memory.
+    latency_ratio: of the mean time of a picture to the baseline's, both divided by the time of the reference
+        workload of their own run. size_ratio, memory_ratio: of the files, and of the peak memory.
     across_machines: compare receipts of different processors.
     """
 
@@ -190,17 +191,22 @@ def _calibration(evidence: Evidence, limits: Limits) -> Rule | None:
 def _latency(evidence: Evidence, limits: Limits) -> Rule | None:
     if limits.latency_ratio is None:
         return None
-    for receipt in (evidence.baseline, evidence.candidate):
+    sides, confidence = (evidence.baseline, evidence.candidate), 1 - 2 * evidence.alpha
+    for receipt in sides:
         if not receipt.latency:
             raise ReceiptError(f"{receipt.device!r} is {NO_TIMES}. Leave the limit of the latency out.")
-    times = [receipt.latency["total"].p50_ms for receipt in (evidence.baseline, evidence.candidate)]
-    references = [_measured(evidence, side, "reference_ms") for side in ("baseline", "candidate")]
-    relative = [time / reference for time, reference in zip(times, references, strict=True)]
-    what = (
-        f"a picture takes {times[1]:.2f} ms after {times[0]:.2f} ms, the reference workload "
-        f"{references[1]:.2f} ms after {references[0]:.2f} ms"
+    found = slowdown(*sides, confidence, across_machines=limits.across_machines)
+    times = [receipt.latency["total"].p50_ms for receipt in sides]
+    outcome = outcome_of(found.interval, limits.latency_ratio)
+    sentence = (
+        f"beside the reference workload of its own run a picture takes {found.value:.2f} times as long "
+        f"({confidence:.0%} interval {found.interval.low:.2f} to {found.interval.high:.2f}; by the clock "
+        f"{times[1]:.2f} ms after {times[0]:.2f} ms); {limits.latency_ratio:g} is allowed."
     )
-    return _ratio("latency", relative[0], relative[1], limits.latency_ratio, what)
+    steps = ("Validate both again on a calmer machine, on more pictures, or with --threads 1.",)
+    hot = any(receipt.performance is not None and receipt.performance.throttled for receipt in sides)
+    reason = f"{_reason(outcome)}{' Heat slowed the machine down meanwhile.' if hot else ''}"
+    return Rule("latency", outcome, sentence, reason, steps if outcome == "INCONCLUSIVE" else ())
 
 
 def _size(evidence: Evidence, limits: Limits) -> Rule | None:

@@ -80,9 +80,9 @@ def test_receipts_of_other_machines_are_compared_only_on_demand(receipts, capsys
     assert main(["check", *paths, "--across-machines"]) == 0
 
 
-def test_a_latency_limit_needs_receipts_that_tell_the_reference_workload(receipts, capsys):
+def test_a_latency_limit_needs_receipts_that_tell_the_times_beside_the_workload(receipts, capsys):
     assert main(["check", *receipts(**OPEN), "--max-latency-ratio", "1.2"]) == 2
-    assert "The receipt of the baseline has no reference_ms" in capsys.readouterr().err
+    assert "The receipt of the baseline tells the times of 0 blocks" in capsys.readouterr().err
 
 
 def test_the_outputs_are_written_beside_the_text(receipts, tmp_path, capsys):

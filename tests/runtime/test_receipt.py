@@ -9,7 +9,7 @@ from receipt_factories import tiny_hashes, tiny_predictions, tiny_receipt
 
 from edgetl_runtime.errors import ReceiptError
 from edgetl_runtime.metrics import Figure
-from edgetl_runtime.performance import Performance
+from edgetl_runtime.performance import Block, Performance
 from edgetl_runtime.pictures import Unreadable
 from edgetl_runtime.receipt import Latency, Receipt
 
@@ -63,9 +63,15 @@ def test_what_a_receipt_holds_can_be_read_by_name():
 
 
 def test_what_the_device_delivered_comes_back_from_the_file():
-    measured = Performance(31.5, 412.0, 9.75, 120_000_000, 0.25, 3400.0, 3300.5, False)
+    blocks = (Block(10.5, 2.25), Block(10.25, 2.0, 2.5))
+    measured = Performance(31.5, 412.0, 9.75, 120_000_000, 0.25, 3400.0, 3300.5, False, 2, blocks)
     value = as_json(replace(single_label(), performance=measured))
     assert value["performance"]["reference_ms"] == 9.75
+    assert value["performance"]["blocks"][0] == {
+        "picture_ms": 10.5,
+        "reference_ms": 2.25,
+        "parallel_ms": None,
+    }
     assert read_back(value).performance == measured
     value["performance"] = {"reference_ms": 4}
     assert read_back(value).performance == Performance(reference_ms=4.0)
@@ -132,6 +138,20 @@ def test_shares_are_rounded_to_six_decimals_and_columns_keep_to_one_line():
         (
             lambda r: r.update(performance={"reference_ms": -1}),
             "reference_ms must be null or a num",
+        ),
+        (
+            lambda r: r.update(
+                performance={"blocks": [{"picture_ms": 1, "reference_ms": 0, "parallel_ms": 1}]}
+            ),
+            r"Block\.reference_ms must be a number above 0, got 0",
+        ),
+        (
+            lambda r: r.update(performance={"blocks": [{"picture_ms": 1}]}),
+            r"blocks\[0\] lacks 'reference_ms'",
+        ),
+        (
+            lambda r: r.update(performance={"blocks": [1] * 10_001}),
+            "blocks must be at most 10,000, got 10,001",
         ),
         (
             lambda r: r.update(performance={"throttled": 1}),
