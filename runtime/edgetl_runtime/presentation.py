@@ -150,6 +150,8 @@ def render_info(manifest: Manifest) -> str:
     }
     if fixed := [f"{v.name} {v.batch}" for v in manifest.variants if v.batch is not None]:
         facts["at a time"] = ", ".join(fixed)
+    if bound := [f"{v.name} {v.device}" for v in manifest.variants if v.device is not None]:
+        facts["only on"] = ", ".join(bound)
     header = ("variant", "engine", "stored", "runs in", "contract", "MB")
     return _paragraphs(
         "\n".join(_wrap(f"{name:10}{value}", indent=10) for name, value in facts.items()),

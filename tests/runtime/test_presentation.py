@@ -142,6 +142,12 @@ def test_a_threshold_is_shown():
     assert "rejects   nothing\n" in render_info(tiny_manifest())
 
 
+def test_the_device_that_a_variant_was_made_for_is_shown():
+    variants = (tiny_variant("onnxruntime", device="qnn"), tiny_variant("openvino"))
+    assert "\nonly on   onnx-fp32 qnn\n" in render_info(tiny_manifest(variants=variants))
+    assert "only on" not in render_info(tiny_manifest())
+
+
 def test_a_fixed_batch_is_shown():
     variants = (tiny_variant("onnxruntime", batch=4), tiny_variant("openvino"))
     assert "at a time onnx-fp32 4\n" in render_info(tiny_manifest(variants=variants))

@@ -51,7 +51,10 @@ class Engine(Protocol):
 
     @classmethod
     def devices(cls) -> dict[str, str]:
-        """Return the devices that could be asked for here, each with its model and driver."""
+        """Return the devices that could be asked for here, each with its model and driver.
+
+        A simulator says so, as `simulated.as_simulated` does, here and in `executed_device`.
+        """
         ...
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
