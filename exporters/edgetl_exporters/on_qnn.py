@@ -104,7 +104,11 @@ def climb_qnn(givens: Climb) -> QnnClimb:
         if not candidate.comparison.passes:
             continue
         givens.watcher.phase(f"int8: verify {name} on the device, or its simulator")
-        found = _on_device(givens, candidate, looks=len(outcomes) + 1)
+        try:
+            found = _on_device(givens, candidate, looks=len(outcomes) + 1)
+        except EngineError as error:  # Some of the graph is nothing for the device.
+            outcomes[name] = False, str(error)
+            continue
         outcomes[name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
         if found.comparison.passes:
             return QnnClimb(rows(givens, candidates, outcomes), found)

@@ -273,6 +273,27 @@ def test_a_binary_that_answers_otherwise_once_it_was_read_back_is_left_out(
     assert "activations: the context binary, read back, gives other" in report.left_out["qnn-int8"]
 
 
+@on_simulator
+def test_a_graph_that_the_device_cannot_run_whole_is_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_a_stranger(onnx_path: Path, out: Path, **how: Any) -> None:
+        """Add a node that changes nothing, and that no Hexagon knows."""
+        quantizer(8)(onnx_path, out, **how)
+        model = onnx.load(out)
+        last = next(node for node in model.graph.node if "probabilities" in node.output)
+        last.output[0] = "certain"
+        shrink = onnx.helper.make_node("Shrink", ["certain"], ["probabilities"], lambd=0.0, bias=0.0)
+        model.graph.node.append(shrink)
+        onnx.save(model, out)
+
+    monkeypatch.setattr(on_qnn, "quantizer", lambda activations: with_a_stranger)
+    report = export_photographs(tmp_path / "bundle", on_miss="fp16")
+    assert [row.name for row in report.variants] == ["onnx-fp32"]
+    assert "graph nodes that are assigned to the default CPU EP" in report.left_out["qnn-int8"]
+    assert [(row.passes, row.verified) for row in report.rungs] == [(True, False), (True, False)]
+
+
 def test_pictures_for_the_simulator_are_few_of_each_class_and_allow_one_lost_answer() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
     many = Labelled(pixels, np.repeat([0, 1, 2], 100))
