@@ -41,14 +41,13 @@ def gate(
     """Compare two receipts of the same pictures; the verdict is the worst of its rules.
 
     The first rule holds the drop of the metric against `margin`. PASS if the upper end of the drop's interval
-    is at most `margin`. FAIL if the lower end is above it, or if the drop of accuracy is and McNemar's test
-    rejects chance. INCONCLUSIVE otherwise.
+    is at most `margin`, FAIL if the lower end is above it, INCONCLUSIVE otherwise.
 
     Args:
         baseline: What the candidate must not be worse than.
         candidate: What is judged.
         margin: The drop that is allowed, as a ratio: 0.005 is half a percentage point.
-        alpha: The chance to pass a candidate whose true drop is `margin`.
+        alpha: The chance to pass, and to fail, a candidate whose true drop is `margin`.
         limits: What else is asked.
 
     Raises:

@@ -29,7 +29,7 @@ _NUMBERS = ((np.arange(40_000, dtype=np.int64) * 7919) % 40_009).astype(np.float
 def _sort() -> None:
     """Sort, add and multiply in numpy, on one core; numpy lets other threads run meanwhile."""
     numbers = _NUMBERS
-    for _ in range(4):
+    for _ in range(2):
         numbers = np.sort(numbers[::-1] * np.float32(1.0001) + np.float32(0.5))
 
 

@@ -90,7 +90,7 @@ def pass_chance(n: int, discordance: float, drop: float, margin: float, alpha: f
     """Return the exact chance that the gate passes a candidate with this true drop.
 
     Flips come binomially, and split into lost and gained binomially: of each number of flips, those splits
-    count whose Tango interval ends within the margin.
+    count whose interval, Tango's with its correction, ends within the margin.
     """
     if not (0 <= abs(drop) <= discordance <= 1 and discordance > 0):
         raise InputError(

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,15 @@ def test_the_budget_of_negative_flips_is_decided_by_the_ends_of_its_interval(los
     assert rule.outcome == outcome
     assert (interval.high <= 0.01, interval.low > 0.01) == (outcome == "PASS", outcome == "FAIL")
     assert bool(rule.next_steps) == (outcome == "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(("lost", "fewest"), [(0, 299), (1, 473), (3, 773)])
+def test_a_share_at_the_budget_passes_in_five_percent_of_the_cases_and_no_oftener(lost, fewest):
+    for n, outcome in ((fewest, "PASS"), (fewest - 1, "INCONCLUSIVE")):
+        _, found = rules(flipped(lost=lost, gained=0, both=n - lost), negative_flips=0.01)
+        assert found["negative flips"].outcome == outcome
+        at_the_budget = sum(math.comb(n, k) * 0.01**k * 0.99 ** (n - k) for k in range(lost + 1))
+        assert (at_the_budget <= 0.05) == (outcome == "PASS")
 
 
 def test_negative_flips_say_how_many_pictures_would_decide():
