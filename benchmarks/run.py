@@ -30,7 +30,7 @@ def main() -> int:
         "feature extraction": lambda: features.measure(csv),
         "parity on the test pictures": lambda: parity.measure(csv, run, bundle),
         "OpenVINO, batch 1": lambda: int8.measure_speed(bundle),
-        "quantizers on the test pictures": lambda: int8.measure_plain(csv, run, bundle),
+        "quantizers and heads on the test pictures": lambda: int8.measure_heads(csv, run, bundle),
         "the demo's model on the test pictures": lambda: solar_cells.measure(csv, _DEMO / "receipts"),
         "the runtime installed alone": install.measure,
         "the runtime beside its limit and its peers": lambda: runtime.measure(bundle),
