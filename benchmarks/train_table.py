@@ -1,0 +1,107 @@
+"""The tables of training cells: figures by method, ours less each peer by picture, and ratios of time."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import numpy as np
+
+from benchmarks.cells import Cell, read_cell
+
+PEERS = ("fastai", "torchvision")
+_OURS = ("ours-head", "ours")
+_RESAMPLES = 2_000
+
+
+def page(sets: Mapping[str, Sequence[int]], methods: Sequence[str]) -> str:
+    """Return Markdown of all cells that are there, for the given seeds of each set."""
+    parts = []
+    for name, seeds in sets.items():
+        cells = {method: [read_cell(name, seed, method) for seed in seeds] for method in methods}
+        there = {method: [one for one in found if one] for method, found in cells.items()}
+        if any(there.values()):
+            parts.append(_part(name, there))
+    return "\n\n".join(parts)
+
+
+def _part(name: str, cells: Mapping[str, Sequence[Cell]]) -> str:
+    first = next(one for found in cells.values() for one in found)
+    metrics = ("auc", "balanced_accuracy") if first.scores else ("accuracy",)
+    header = ["method", "seeds", *(metric.replace("_", " ") for metric in metrics), "s", "core-s"]
+    rows = [header, ["---"] * len(header)]
+    rows += [_row(method, found, metrics) for method, found in cells.items() if found]
+    table = ["| " + " | ".join(row) + " |" for row in rows]
+    notes = [
+        line
+        for peer in PEERS
+        if cells.get(peer)
+        for metric in metrics
+        for line in _against(cells, peer, metric)
+    ]
+    return "\n".join([f"**{name}**, {len(first.pictures):,} test pictures", "", *table, "", *notes])
+
+
+def _row(method: str, found: Sequence[Cell], metrics: Sequence[str]) -> list[str]:
+    figures = [f"{_mean(found, metric):.3f}" for metric in metrics]
+    seconds, core_seconds = fmean(one.seconds for one in found), fmean(one.cpu_seconds for one in found)
+    return [method, str(len(found)), *figures, f"{seconds:,.0f}", f"{core_seconds:,.0f}"]
+
+
+def _against(cells: Mapping[str, Sequence[Cell]], peer: str, metric: str) -> list[str]:
+    """Say how far ours lies above a peer, and how much sooner it is there."""
+    lines = []
+    for method in _OURS:
+        ours, theirs = _both(cells.get(method, ()), cells[peer])
+        if not ours:
+            continue
+        gain = _mean(ours, metric) - _mean(theirs, metric)
+        low, high = paired(ours, theirs, metric)
+        line = f"- {metric.replace('_', ' ')}, {method} less {peer}: {_pp(gain)} [{_pp(low)}, {_pp(high)}] pp"
+        if gain >= 0:
+            line += f", in {_time(ours, theirs)}"
+        lines.append(line)
+    return lines
+
+
+def _time(ours: Sequence[Cell], theirs: Sequence[Cell]) -> str:
+    """Compare the clocks; and what the peer would take at best, were its cores never waiting."""
+    mine, other = (fmean(one.seconds for one in cells) for cells in (ours, theirs))
+    busy = fmean(one.cpu_seconds / one.machine["cores"] for one in theirs)
+    return f"1/{other / mine:.1f} of its time (1/{busy / mine:.1f} were its cores never idle)"
+
+
+def _both(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """Return the cells of the seeds that both have, in one order."""
+    mine, other = {one.seed: one for one in ours}, {one.seed: one for one in theirs}
+    seeds = sorted(mine.keys() & other.keys())
+    return [mine[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+
+def paired(ours: Sequence[Cell], theirs: Sequence[Cell], metric: str) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean difference over seeds.
+
+    Pictures are drawn, with all that was said of them in any seed by either: the seeds of one picture are no
+    independent trials.
+    """
+    names = sorted({name for one in ours for name in one.pictures})
+    places = [{name: place for place, name in enumerate(one.pictures)} for one in ours]
+    where = np.array([[place.get(name, -1) for name in names] for place in places])
+    generator, found = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        drawn = where[:, generator.integers(len(names), size=len(names))]
+        chosen = [row[row >= 0] for row in drawn]
+        found.append(
+            fmean(
+                mine.measure(metric, rows) - other.measure(metric, rows)
+                for mine, other, rows in zip(ours, theirs, chosen, strict=True)
+            )
+        )
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _mean(cells: Sequence[Cell], metric: str) -> float:
+    return fmean(one.measure(metric) for one in cells)
+
+
+def _pp(share: float) -> str:
+    return f"{100 * share:+.1f}"
