@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 __all__ = ["DISTRIBUTIONS", "FLAGS", "Environment", "parse_cpuinfo", "read_cores", "read_environment"]
@@ -53,10 +54,10 @@ def read_environment(cpuinfo: Path = Path("/proc/cpuinfo")) -> Environment:
         cpu=cpu or platform.processor() or "unknown",
         flags=flags,
         cores=read_cores(),
-        os=platform.platform(),
+        os=_system(),
         machine=platform.machine(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        versions=_versions(),
+        versions=dict(_versions(DISTRIBUTIONS)),
     )
 
 
@@ -93,13 +94,23 @@ def read_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _versions() -> dict[str, str]:
+def _system() -> str:
+    """Name the system as `platform.platform` does, without the process that it starts on Linux."""
+    if platform.system() != "Linux":
+        return platform.platform()
+    told, libc = os.uname(), "".join(platform.libc_ver())
+    return "-".join(filter(None, (told.sysname, told.release, told.machine, libc and f"with-{libc}")))
+
+
+@cache
+def _versions(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Read the versions of this process: what is installed while it runs is not what it has loaded."""
     from importlib import metadata
 
     from edgetl_runtime import __version__
 
     versions = {"edgetl-runtime": __version__}
-    for name in DISTRIBUTIONS:
+    for name in names:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -257,5 +257,5 @@ def test_another_engine_or_driver_makes_what_is_remembered_unknown(
     )
     monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: [newer])
     assert remembered() == [False, True]
-    monkeypatch.setattr(environment, "_versions", lambda: {"onnxruntime-ep-openvino": "99.0"})
+    monkeypatch.setattr(environment, "_versions", lambda names: {"onnxruntime-ep-openvino": "99.0"})
     assert remembered() == [False, True]

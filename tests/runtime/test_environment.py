@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -67,3 +68,7 @@ def test_reading_it_imports_no_library():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_system_is_named_as_python_names_it():
+    assert read_environment().os == platform.platform()
