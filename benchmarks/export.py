@@ -44,9 +44,10 @@ _PAGE = Path(__file__).parents[1] / "docs" / "quantization.md"
 _BEGIN, _END = "<!-- benchmarks/export.py writes from here -->\n", "<!-- to here -->\n"
 _CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _SIDE = 96
+_ROW = "row.json"
 # Of the 60,000 training pictures, in their order: pretraining, fine-tuning, validation; all 10,000 test ones.
 _PRETRAIN, _TRAIN, _VAL = 44_000, 12_000, 4_000
-_EPOCHS, _BATCH = 4, 128
+_EPOCHS, _BATCH = 2, 128
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,17 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", nargs="*", default=NAMES)
     given = parser.parse_args(arguments)
     pictures = fashion(given.work / "fashion")
-    rows = [measure(name, pictures, given.work / name.replace("/", "-")) for name in given.names]
-    print(table(rows))
+    for name in given.names:
+        print(json.dumps(measure(name, pictures, _place(given.work, name))), flush=True)
+    done = (_place(given.work, name) / _ROW for name in NAMES)
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in done if path.exists()]
     page = _PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(_BEGIN)
     _PAGE.write_text(before + _BEGIN + table(rows) + _END + rest.partition(_END)[2], encoding="utf-8")
     return 0
 
 
+def _place(work: Path, name: str) -> Path:
+    return work / name.replace("/", "-")
+
+
 def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
     """Take one network the whole way, or read what was found."""
-    found = work / "row.json"
+    found = work / _ROW
     if not found.exists():
         work.mkdir(parents=True, exist_ok=True)
         weights = "default" if "/" not in name else str(pretrained(name, pictures, work))
@@ -80,7 +87,6 @@ def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
             export_run(run, bundle, max_drop=MAX_DROP, on_miss="fp16")
         found.write_text(json.dumps(_row(name, bundle, data, work), indent=2) + "\n", encoding="utf-8")
     row: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
-    print(json.dumps(row), flush=True)
     return row
 
 
