@@ -25,6 +25,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks.int8 import measure_speed
 from edgetl.dataset import load_dataset
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
@@ -104,7 +105,6 @@ def _row(name: str, bundle: Path, data: Path, work: Path) -> dict[str, Any]:
         return row | {"rung": "refused"}
     verdict = gate(receipts["onnx-fp32"], receipts["openvino-int8"], margin=MAX_DROP)
     contract = variants["openvino-int8"].contract
-    p50 = {variant: receipt.latency["infer"].p50_ms for variant, receipt in receipts.items()}
     size = {variant: manifest.size_bytes(variants[variant]) for variant in receipts}
     return row | {
         "int8": verdict.after,
@@ -114,7 +114,7 @@ def _row(name: str, bundle: Path, data: Path, work: Path) -> dict[str, Any]:
         "changed": verdict.lost + verdict.gained,
         "rung": contract["rung"],
         "rungs": contract["rungs"],
-        "speed": p50["openvino-fp16"] / p50["openvino-int8"],
+        "speed": measure_speed(bundle)["f32 / int8"],
         "size": size["openvino-int8"] / size["onnx-fp32"],
     }
 

@@ -15,15 +15,14 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.answers import probabilities
 from benchmarks.cells import Answers, Cell, cell_file
 from benchmarks.sets import make_set
 from benchmarks.train_table import page
@@ -103,28 +102,10 @@ def _ours(csv: Path, name: str, seed: int, method: str) -> Cell:
 
     pictures = [one for one in index(csv).pictures if one.split == "test"]
     classes = list(read_run(place).classes)
-    probabilities = _predict(place, [str(one.path) for one in pictures])
     paths = [str(one.path) for one in pictures]
     targets = [classes.index(one.labels[0]) for one in pictures]
-    answers = Answers(paths, targets, probabilities)
+    answers = Answers(paths, targets, probabilities(place, pictures))
     return answers.cell(name, seed, method, [{"seconds": seconds, "cpu_seconds": cpu}])
-
-
-def _predict(run_folder: Path, paths: Sequence[str]) -> NDArray[np.float32]:
-    """Let the trained module answer, pictures preprocessed as the device does."""
-    import torch
-
-    from edgetl.run import read_module, read_run
-
-    run, module = read_run(run_folder), read_module(run_folder)
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (run.mean, run.std))
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(paths), 64):
-            pixels = np.stack([run.preprocess(Path(path)) for path in paths[start : start + 64]])
-            images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-            parts.append(torch.softmax(module((images - mean) / std), 1).numpy())
-    return np.concatenate(parts)
 
 
 def _peer(csv: Path, name: str, seed: int, method: str) -> Cell:

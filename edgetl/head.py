@@ -78,7 +78,7 @@ def solve_head(
         views: rows of each picture.
     """
     rules = TASKS[task]
-    mean, std = train.features.mean(axis=0), _floored_std(train.features)
+    mean, std = train.features.mean(axis=0), floored(train.features.std(axis=0))
     standard = Labelled((train.features - mean) / std, train.targets)
     heads, scores = [], []
     for c in C_GRID:
@@ -128,16 +128,15 @@ def first_within_error(scores: Sequence[Score]) -> int:
     return next(place for place, gap in enumerate(gaps) if gap.gain <= gap.error)
 
 
-def _floored_std(features: NDArray[Any]) -> NDArray[Any]:
+def floored(std: NDArray[Any]) -> NDArray[Any]:
     """Return each feature's standard deviation, or a share of the features' mean one where that is larger.
 
     A feature that hardly varies would get a weight of hundreds beside others of one: it adds no accuracy, it
     amplifies every rounding behind it, and one such weight leaves int8 no steps for the others.
     """
-    std = features.std(axis=0)
     floor = _STD_FLOOR * np.sqrt(np.mean(np.square(std)))
-    floored: NDArray[Any] = np.maximum(std, max(float(floor), 1e-6))
-    return floored
+    raised: NDArray[Any] = np.maximum(std, max(float(floor), 1e-6))
+    return raised
 
 
 Linear = tuple[NDArray[Any], NDArray[Any]]

@@ -19,8 +19,9 @@ from edgetl.checkpoint import Slot
 from edgetl.events import Epoch, Step, Tuned
 from edgetl.features import Activations
 from edgetl.gap import Gap, measure_gap
-from edgetl.head import FEWEST_TO_FIT, Head, Labelled, solve_head
+from edgetl.head import FEWEST_TO_FIT, Head, Labelled
 from edgetl.job import Job
+from edgetl.large_head import solve_rows
 from edgetl.loop import Result, finetune
 from edgetl.schedule import Settled, job_hash, settle, step_tuning
 from edgetl.scoring import Comparison, Score, compare
@@ -62,11 +63,9 @@ def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
     """Solve the head on the cached features of all views."""
     begun = time.monotonic()
     views = activations["train"].features
-    features = np.concatenate([_all(rows) for rows in views]).astype(np.float32)
-    targets = np.concatenate([job.targets(job.dataset.train)] * len(views))
+    targets = job.targets(job.dataset.train)
     choose = Labelled(_all(activations["choose"].features[0]), job.targets(job.choose))
-    rows = Labelled(features, targets)
-    head = solve_head(rows, choose, task=job.dataset.task, weights=job.weights, views=len(views))
+    head = solve_rows(views, targets, choose, task=job.dataset.task, weights=job.weights)
     found = job.score(head(choose.features), job.choose)
     step = Step(
         name="head",

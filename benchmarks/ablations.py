@@ -1,0 +1,161 @@
+"""Which layers to train, by measurement: the table of docs/ablations.md.
+
+    python -m benchmarks.ablations [--sets fashion pictograms solar-cells] [--seeds 0 …] [--only-table]
+
+Head only, from the output side, from the input side, everything at once, and from random weights; with 5, 20,
+100 and all training pictures of a class; on pictures as they are, blurred and noisy, and with classes that
+mean something else. A cell is a file in benchmarks/cells, see there; what is there is not run again. All have
+the same weights of EfficientNet-Lite0, 96 pixels, and five minutes at most to train.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from benchmarks.ablations_table import write_page
+from benchmarks.answers import probabilities
+from benchmarks.cells import Answers, cell_file
+from benchmarks.sets import make_set
+from edgetl.dataset import Dataset, load_dataset
+from edgetl.recipe import Recipe
+from edgetl.run import read_run
+from edgetl.training import train
+
+_SETS = Path(__file__).parent / "results" / "sets"
+SOURCES = {"fashion": "fashion-10000", "pictograms": "pictograms", "solar-cells": "solar-cells-193"}
+APPROACHES: Mapping[str, dict[str, Any]] = {
+    "head": {"unfreeze": ()},
+    "output": {"unfreeze": "output"},
+    "input": {"unfreeze": "input"},
+    "full": {"unfreeze": (9,)},  # EfficientNet-Lite0 has so many stages.
+    "scratch": {"weights": "none"},
+}
+SHIFTS = ("none", "blur", "relabelled")
+PER_CLASS = ("5", "20", "100", "all")
+_RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
+# More would measure no better: two standard errors are two points.
+_MOST_TEST = 2_000
+_BLUR, _NOISE = 1 / 40, 25.0  # of the shorter side; of 255
+Row = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is trained on. shift: of the pictures or of the classes. per_class: training pictures, or all."""
+
+    source: str
+    shift: str
+    per_class: str
+
+    @property
+    def name(self) -> str:
+        """Of the cells' files."""
+        return f"ablation-{self.source}-{self.shift}-{self.per_class}"
+
+
+def main() -> int:
+    """Run what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sets", nargs="+", default=tuple(SOURCES), choices=tuple(SOURCES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
+    parser.add_argument("--only-table", action="store_true", help="run nothing")
+    given = parser.parse_args()
+    cases = [case for case in all_cases() if case.source in given.sets]
+    for seed, case in () if given.only_table else product(given.seeds, cases):
+        missing = [name for name in APPROACHES if not cell_file(case.name, seed, name).exists()]
+        if missing:
+            dataset = load_dataset(case_csv(case, seed, _SETS))
+            for approach in missing:
+                _run(case, seed, approach, dataset)
+    write_page(all_cases(), tuple(APPROACHES))
+    return 0
+
+
+def all_cases() -> list[Case]:
+    """Return all cases; two classes cannot be joined anew."""
+    cases = [Case(*parts) for parts in product(SOURCES, SHIFTS, PER_CLASS)]
+    return [case for case in cases if (case.source, case.shift) != ("solar-cells", "relabelled")]
+
+
+def _run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
+    print(f"{case.name}, seed {seed}, {approach} …", flush=True)
+    recipe = replace(_RECIPE, seed=seed, **APPROACHES[approach])
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        begun, cpu = perf_counter(), process_time()
+        train(dataset, recipe, place)
+        spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
+        classes, pictures = list(read_run(place).classes), dataset.test
+        targets = [classes.index(one.labels[0]) for one in pictures]
+        paths = [str(one.path) for one in pictures]
+        answers = Answers(paths, targets, probabilities(place, pictures))
+    answers.cell(case.name, seed, approach, [spent]).write()
+
+
+def case_csv(case: Case, seed: int, folder: Path) -> Path:
+    """Write the pictures of a case: few of the training ones, all changed as the shift says."""
+    out = folder / f"{case.name}-{seed}.csv"
+    if not out.exists():
+        with make_set(SOURCES[case.source], folder).open(encoding="utf-8", newline="") as file:
+            rows = [(row["path"], row["label"], row["split"]) for row in csv.DictReader(file)]
+        chosen = _shifted(_chosen(rows, case.per_class, seed), case, folder)
+        with out.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("path", "label", "split"), *chosen])
+    return out
+
+
+def _chosen(rows: Iterable[Row], per_class: str, seed: int) -> list[Row]:
+    """Draw training pictures class by class, as many to validate by at most, and a part of the test ones."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[2], row[1]].append(row)
+    classes = len({label for _, label in groups})
+    most = {"train": 10**9 if per_class == "all" else int(per_class), "test": _MOST_TEST // classes}
+    most["val"] = max(10, min(most["train"], 200))
+    generator, chosen = np.random.default_rng(seed), list[Row]()
+    for (split, _), group in sorted(groups.items()):
+        order = generator.permutation(len(group))[: most[split]]
+        chosen += [group[place] for place in sorted(order)]
+    return chosen
+
+
+def _shifted(rows: list[Row], case: Case, folder: Path) -> Iterator[Row]:
+    """Yield the rows with their pictures blurred and noisy, or with every class halved and joined anew."""
+    classes = sorted({label for _, label, _ in rows})
+    for path, label, split in rows:
+        if case.shift == "blur":
+            yield str(_blurred(Path(path), folder / "blurred" / case.source)), label, split
+        elif case.shift == "relabelled":
+            # Each new class is made of two old ones that have nothing in common but this.
+            yield path, f"group-{classes.index(label) % (len(classes) // 2)}", split
+        else:
+            yield path, label, split
+
+
+def _blurred(path: Path, folder: Path) -> Path:
+    """Blur a picture and add noise, the same whenever it is made again."""
+    out = folder / path.parent.name / f"{path.stem}.png"
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as found:
+            image = found.convert("RGB")
+        pixels = np.asarray(image.filter(ImageFilter.GaussianBlur(_BLUR * min(image.size))), np.float32)
+        seed = int.from_bytes(path.stem.encode()[-8:], "big")
+        noisy = pixels + np.random.default_rng(seed).normal(0, _NOISE, pixels.shape)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(out)
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())
