@@ -115,4 +115,8 @@ def extract(job: Job, cuts: Sequence[int]) -> AllActivations:
     found = {"train": fast(train, training_views(job.recipe), job.watcher.progress)}
     job.watcher.phase("features to choose by, f32")
     exact(val, (PLAIN,), job.watcher.progress)
+    shares = [sum(both) for both in zip(fast.shares, exact.shares, strict=True)]
+    if len(shares) > 1 and any(shares):
+        told = ", ".join(f"rank {rank}: {count:,}" for rank, count in enumerate(shares))
+        job.watcher.note(f"Pictures computed by {told}.")
     return found | {"choose": exact(job.choose, (PLAIN,)), "verify": exact(job.verify, (PLAIN,))}

@@ -49,6 +49,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.order)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process map the same file; rows in memory are sent."""
+        if not isinstance(self.array, np.memmap):
+            return Rows, (self.array, self.order)
+        return _mapped, (self.array.filename, self.array.dtype, self.array.shape, self.order)
+
     def take(self, chosen: NDArray[np.int64]) -> NDArray[Any]:
         """Copy the chosen rows, (len(chosen), ...), into memory."""
         return np.take(np.asarray(self.array), self.order[chosen], axis=0)
@@ -67,12 +73,17 @@ class Store:
         self, folder: Path, shape: Sequence[int], dtype: str, facts: Mapping[str, object] | None = None
     ) -> None:
         self._folder, self._shape, self._dtype = folder, tuple(shape), np.dtype(dtype)
+        self._facts = dict(facts or {})
         self._row_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
         layout = {"shape": list(self._shape), "dtype": self._dtype.name}
-        self._describe(layout | dict(facts or {}))
+        self._describe(layout | self._facts)
         self._lease = Lease(folder)
-        self._describe(layout | dict(facts or {}))  # It may have been evicted before it was leased.
+        self._describe(layout | self._facts)  # It may have been evicted before it was leased.
         self._rows, self._keys = folder / "rows.bin", folder / "keys.bin"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process open the same folder."""
+        return Store, (self._folder, self._shape, self._dtype.name, self._facts)
 
     def _describe(self, facts: Mapping[str, object]) -> None:
         if not (self._folder / "store.json").exists():
@@ -125,11 +136,11 @@ class Store:
         return np.frombuffer(keys[: self._complete(len(keys)) * _KEY_BYTES], _KEY)
 
     def _complete(self, keys_bytes: int) -> int:
-        rows_bytes = self._rows.stat().st_size if self._rows.exists() else 0
+        rows_bytes = _size(self._rows)
         return min(keys_bytes // _KEY_BYTES, rows_bytes // self._row_bytes)
 
     def _cut_torn_end(self) -> None:
-        count = self._complete(self._keys.stat().st_size if self._keys.exists() else 0)
+        count = self._complete(_size(self._keys))
         for path, size in ((self._rows, self._row_bytes), (self._keys, _KEY_BYTES)):
             path.touch()
             os.truncate(path, count * size)
@@ -175,6 +186,19 @@ class Writer:
         new = np.sort(np.frombuffer(b"".join(self._pending), _KEY))
         self._known = np.insert(self._known, np.searchsorted(self._known, new), new)
         self._pending, self._pending_bytes, self._flushed = {}, 0, time.monotonic()
+
+
+def _mapped(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], order: NDArray[np.int64]) -> Rows:
+    return Rows(np.memmap(path, dtype, "r", shape=shape), order)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, 0 where there is none; on a network drive only opening it tells."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _packed(keys: Sequence[str]) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgetl.cache import NoSpace, Rows, Store
 from edgetl.forward import BATCH
+from edgetl.ranks import on_this_machine
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
@@ -39,7 +40,7 @@ def decoded(folder: Path, preprocess: Preprocess, pictures: Sequence[Picture], r
     """
     shelf = _Shelf(folder, preprocess, pictures, room)
     batches = [range(i, min(i + BATCH, len(pictures))) for i in range(0, len(pictures), BATCH)]
-    threads = min(BATCH, read_environment().cores)
+    threads = min(BATCH, max(1, read_environment().cores // on_this_machine()))
     with ThreadPoolExecutor(threads) as pool:
 
         def submit(places: range) -> list[Future[NDArray[np.uint8]]]:

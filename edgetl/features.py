@@ -8,10 +8,7 @@ pooled features, and the activations at each boundary between frozen and trained
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -19,27 +16,14 @@ from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone
 from edgetl.cache import Rows, Store
-from edgetl.decoded import decoded
-from edgetl.eviction import cap_bytes, make_room, spare_bytes
-from edgetl.forward import Forward, ForwardName, Precision, best_forward, open_forward
+from edgetl.extraction import Extraction, PictureCopy, Wanted, activations_folder
+from edgetl.forward import ForwardName, Precision, best_forward
 from edgetl.frozen import FrozenStages
-from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Progress
 from edgetl_runtime.preprocess import Preprocess
-from edgetl_runtime.remembered import cache_folder
 
 # Part of every key: raise it when the same inputs would give other rows.
 _VERSION = 2
-
-
-class PictureCopy(Protocol):
-    """A dataclass that says how a picture is changed before the frozen layers see it, and does so."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Change (n, height, width, 3), the same pictures always in the same way."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +81,8 @@ class Extractor:
         forward: ForwardName | None = None,
     ) -> None:
         self._name: ForwardName = forward or best_forward()
-        self._module = FrozenStages(backbone, cuts).eval()
-        self._preprocess, self._precision, self._cuts = preprocess, precision, tuple(cuts)
+        module, self._cuts = FrozenStages(backbone, cuts).eval(), tuple(cuts)
+        self._extraction = Extraction(self._name, module, preprocess, precision)
         self._facts = {
             "version": _VERSION,
             "backbone": backbone.name,
@@ -110,9 +94,13 @@ class Extractor:
         }
         size = preprocess.size
         with torch.no_grad():
-            outputs = self._module(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+            outputs = module(torch.zeros(1, size, size, 3, dtype=torch.uint8))
         self._shapes = [tuple(output.shape[1:]) for output in outputs]
-        self._forward: Forward | None = None
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """How many pictures each rank has computed, where several share them; else a nought."""
+        return tuple(self._extraction.shares)
 
     def __call__(
         self, pictures: Sequence[Picture], views: Sequence[PictureCopy], progress: Progress | None = None
@@ -123,8 +111,9 @@ class Extractor:
             InputError: a picture cannot be read, an activation is too large to keep, or the disk is full.
         """
         stores = [[self._store(view, index) for index in range(len(self._shapes))] for view in views]
-        if _missing(pictures, stores):
-            self._compute(pictures, views, stores, progress)
+        wanted = Wanted(views, stores)
+        if missing := wanted.missing(pictures):
+            self._extraction.compute(missing, wanted, progress)
         keys = [picture.sha256 for picture in pictures]
         rows = [[store.rows(keys) for store in view] for view in stores]
         boundaries = {cut: tuple(view[i] for view in rows) for i, cut in enumerate(self._cuts)}
@@ -135,63 +124,3 @@ class Extractor:
         facts = self._facts | {"view": asdict(view), "after": cut}
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
         return Store(activations_folder() / name, self._shapes[index], "float16", facts)
-
-    def _compute(
-        self,
-        pictures: Sequence[Picture],
-        views: Sequence[PictureCopy],
-        stores: Sequence[Sequence[Store]],
-        progress: Progress | None,
-    ) -> None:
-        """Decode ahead, infer asynchronously, and append batch by batch."""
-        done, forward = 0, self._opened()
-        with ExitStack() as stack:
-            writers = [[stack.enter_context(store.writer()) for store in view] for view in stores]
-            pictures = _missing(pictures, stores)  # Another process may have had the lock until now.
-            row_bytes = sum(store.row_bytes for view in stores for store in view)
-            folder, needed = activations_folder(), len(pictures) * row_bytes
-            make_room(folder, needed, cap_bytes())
-            spare = spare_bytes(folder, cap_bytes()) - needed
-            batches = decoded(folder, self._preprocess, pictures, spare)
-            for batch, images in stack.enter_context(closing(batches)):
-                keys = [picture.sha256 for picture in batch]
-                mirrored = [np.ascontiguousarray(view(images)) for view in views]
-                for outputs, view_writers in zip(forward(mirrored), writers, strict=True):
-                    for rows, writer in zip(outputs, view_writers, strict=True):
-                        writer.append(keys, _halved(rows, batch))
-                done += len(batch)
-                if progress is not None:
-                    progress(done, len(pictures))
-
-    def _opened(self) -> Forward:
-        if self._forward is None:
-            self._forward = open_forward(self._name, self._module, self._preprocess.size, self._precision)
-        return self._forward
-
-
-def activations_folder() -> Path:
-    """Return the folder of the stores."""
-    return cache_folder() / "activations"
-
-
-def _missing(pictures: Sequence[Picture], stores: Sequence[Sequence[Store]]) -> list[Picture]:
-    """Return the pictures, each once, of which some store has no row."""
-    keys = [picture.sha256 for picture in pictures]
-    return [
-        pictures[i] for i in sorted({i for view in stores for store in view for i in store.missing(keys)})
-    ]
-
-
-def _halved(rows: NDArray[np.float32], batch: Sequence[Picture]) -> NDArray[np.float16]:
-    """Convert to what the cache keeps."""
-    with np.errstate(over="ignore"):
-        halved = rows.astype(np.float16)
-    wrong = [
-        str(picture.path) for picture, row in zip(batch, halved, strict=True) if not np.isfinite(row).all()
-    ]
-    if wrong:
-        raise InputError(
-            f"The backbone gives activations above 65,504, or none, for {wrong[0]!r}: more than the feature "
-            "cache can hold. Choose another --backbone or other --weights."
-        )
-    return halved

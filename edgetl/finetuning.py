@@ -8,6 +8,7 @@ from edgetl.advise.follow import advised
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import load_dataset
 from edgetl.events import Watcher
+from edgetl.ranks import together
 from edgetl.recipe import Recipe, check_keys
 from edgetl.run import Run
 from edgetl.training import refuse_place, train
@@ -17,6 +18,7 @@ def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = Non
     """Fine-tune a backbone on a folder or a CSV file of pictures and leave a run.
 
     Does what `edgetl train DATA --out OUT` does, with the same words: every keyword is a field of `Recipe`.
+    In a script that torchrun starts, all ranks train together and each of them gets the run's facts.
 
     >>> run = edgetl.finetune("photos", "run", backbone="auto", time_budget_s=300)  # doctest: +SKIP
 
@@ -34,7 +36,7 @@ def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = Non
         InputError: a setting is unknown or out of range, the pictures cannot be used, or `train` refuses.
     """
     settings = Recipe(**check_keys(recipe, "edgetl.finetune"))
-    return finetune_as(settings, set(recipe), Path(data), Path(out), watcher=watcher)
+    return together(lambda: finetune_as(settings, set(recipe), Path(data), Path(out), watcher=watcher))
 
 
 def finetune_as(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from torch import nn
 
-from edgetl.checkpoint import Checkpoint, Slot, pack_optimizer, unpack_optimizer
+from edgetl.checkpoint import Checkpoint, Slot
 from edgetl.events import Epoch
 from edgetl.scoring import Score
 from edgetl.tail import Diverged, StepData, choosing_score, working_copy
@@ -109,19 +109,16 @@ def _epoch(number: int, seconds: float, loss: float, found: Score) -> Epoch:
 
 
 def _checkpoint(key: str, tuner: Tuner, best: nn.Module, done: list[Epoch]) -> Checkpoint:
-    tensors = pack_optimizer(tuner.optimizer)
-    for prefix, module in (("tail", tuner.tail), ("average", tuner.average), ("best", best)):
-        tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
-    return Checkpoint(key, {"epochs": [asdict(epoch) for epoch in done]}, tensors)
+    tensors = {f"best.{name}": tensor for name, tensor in best.state_dict().items()}
+    return Checkpoint(key, {"epochs": [asdict(epoch) for epoch in done]}, tuner.state() | tensors)
 
 
 def _restore(saved: Checkpoint | None, tuner: Tuner, best: nn.Module) -> list[Epoch]:
     """Load a checkpoint, if there is one, and return the epochs that are done."""
     if saved is None:
         return []
-    for prefix, module in (("tail.", tuner.tail), ("average.", tuner.average), ("best.", best)):
-        module.load_state_dict(
-            {n.removeprefix(prefix): t for n, t in saved.tensors.items() if n.startswith(prefix)}
-        )
-    unpack_optimizer(tuner.optimizer, saved.tensors)
+    best.load_state_dict(
+        {n.removeprefix("best."): t for n, t in saved.tensors.items() if n.startswith("best.")}
+    )
+    tuner.restore(saved.tensors)
     return [Epoch(**epoch) for epoch in saved.facts["epochs"]]

@@ -17,9 +17,10 @@ from torch import nn
 
 from edgetl.autocast import bf16_pays
 from edgetl.checkpoint import Slot
+from edgetl.device import best_device
 from edgetl.events import Watcher
 from edgetl.eviction import cap_bytes, room_bytes
-from edgetl.features import activations_folder
+from edgetl.extraction import activations_folder
 from edgetl.job import Job
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.stages import Span
@@ -199,13 +200,14 @@ def _too_long(job: Job, span: Span, shape: tuple[int, ...]) -> str:
     tail = tail_from(job.backbone, span.first, head)
     frozen = [stage.name for stage in job.backbone.stages[span.end :]]
     epochs = _fewest_epochs(job)
-    seconds = epochs * seconds_per_epoch(tail, shape, len(job.dataset.train), frozen)
+    seconds = epochs * seconds_per_epoch(tail, shape, len(job.dataset.train), frozen, best_device())
     return f"{epochs} epochs take {seconds:.0f} s of the time budget" if seconds > job.seconds_left() else ""
 
 
 def _affordable_epochs(job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, wanted: int) -> int:
     """Return how many epochs, and the race before them, the time allows; 0 when too few."""
-    one = seconds_per_epoch(tail, data.train[0].array.shape[1:], len(data.targets), plain.frozen)
+    shape, count = data.train[0].array.shape[1:], len(data.targets)
+    one = seconds_per_epoch(tail, shape, count, plain.frozen, data.device)
     price = one * (_RACE_SHARE if job.recipe.learning_rate == "auto" else 1)
     epochs = min(wanted, int(job.seconds_left() / price))
     if epochs < _fewest_epochs(job):

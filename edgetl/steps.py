@@ -16,6 +16,7 @@ from edgetl.backbones import Backbone, state_id
 from edgetl.blend import Blend, blend
 from edgetl.cache import Rows
 from edgetl.checkpoint import Slot
+from edgetl.device import best_device
 from edgetl.events import Epoch, Step, Tuned
 from edgetl.features import Activations
 from edgetl.gap import Gap, measure_gap
@@ -124,6 +125,7 @@ def step_data(job: Job, activations: AllActivations, cut: int) -> StepData:
         choose_targets=job.targets(job.choose),
         weights=job.weights,
         task=job.dataset.task,
+        device=best_device(),
     )
 
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from edgetl.backbones import Backbone
 from edgetl.cache import Rows
+from edgetl.device import DeviceName, exactly, wait_for
+from edgetl.ranks import here
 from edgetl.scoring import Score, score
 from edgetl.task import TASKS
 from edgetl_runtime.errors import InputError
@@ -35,6 +37,7 @@ class StepData:
 
     train: activations at the boundary, for each view. targets: of the training pictures.
     choose: activations of the choosing pictures. choose_targets: theirs. weights: of the classes, (classes,).
+    device: where tails learn and are judged.
     """
 
     train: tuple[Rows, ...]
@@ -43,6 +46,7 @@ class StepData:
     choose_targets: NDArray[Any]
     weights: NDArray[np.float32]
     task: Task
+    device: DeviceName = "cpu"
 
 
 def tail_from(backbone: Backbone, cut: int, head: nn.Linear) -> nn.Sequential:
@@ -62,7 +66,7 @@ def evaluate(tail: nn.Module, rows: Rows, targets: NDArray[Any], data: StepData)
     Raises:
         Diverged: a logit is not finite.
     """
-    logits = run_tail(tail, rows)
+    logits = run_tail(tail, rows, device=data.device)
     if not np.isfinite(logits).all():
         raise Diverged("The network gives no finite numbers for validation any more. Lower --learning-rate.")
     return score(logits, targets, TASKS[data.task], data.weights)
@@ -73,13 +77,15 @@ def choosing_score(tail: nn.Module, data: StepData) -> Score:
     return evaluate(tail, data.choose, data.choose_targets, data)
 
 
-def run_tail(tail: nn.Module, rows: Rows, batch: int = 64) -> NDArray[np.float32]:
-    """Return the logits of all rows, (n, classes)."""
+def run_tail(tail: nn.Module, rows: Rows, batch: int = 64, device: DeviceName = "cpu") -> NDArray[np.float32]:
+    """Return the logits of all rows, (n, classes), computed in f32; a tail that lies elsewhere is copied."""
     parts = []
-    with torch.no_grad():
+    if next(tail.parameters()).device.type != device:
+        tail = copy.deepcopy(tail).to(device)
+    with torch.no_grad(), exactly(device):
         for start in range(0, len(rows), batch):
             chosen = np.arange(start, min(start + batch, len(rows)))
-            parts.append(tail(to_tensor(rows.take(chosen))).numpy())
+            parts.append(tail(to_tensor(rows.take(chosen)).to(device)).cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -96,15 +102,23 @@ def freeze(tail: nn.Sequential, names: Sequence[str]) -> None:
 
 
 def seconds_per_epoch(
-    tail: nn.Sequential, shape: Sequence[int], count: int, frozen: Sequence[str] = ()
+    tail: nn.Sequential,
+    shape: Sequence[int],
+    count: int,
+    frozen: Sequence[str] = (),
+    device: DeviceName = "cpu",
 ) -> float:
-    """Predict an epoch over `count` pictures from the fastest of a few steps on made-up activations."""
-    trial = working_copy(tail)
+    """Predict an epoch over `count` pictures from the fastest of a few steps on made-up activations.
+
+    Ranks share the pictures; what their messages take is left out.
+    """
+    trial = working_copy(tail).to(device)
     freeze(trial, frozen)
-    inputs = to_tensor(np.zeros((_TRIAL_BATCH, *shape), np.float16))
+    inputs = to_tensor(np.zeros((_TRIAL_BATCH, *shape), np.float16)).to(device)
     seconds = []
     for _ in range(_TRIAL_STEPS):  # The first allocates, and any may meet another job's burst.
         begun = time.monotonic()
         torch.autograd.backward(trial(inputs).square().mean())
+        wait_for(device)
         seconds.append(time.monotonic() - begun)
-    return min(seconds) * count / _TRIAL_BATCH
+    return min(seconds) * count / _TRIAL_BATCH / here().size

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.features import VIEWS, PictureCopy
+from edgetl.extraction import PictureCopy
+from edgetl.features import VIEWS
 from edgetl.recipe import Recipe
 
 # Evidence for the number of cached copies is our own to make; four are what the head was measured with.

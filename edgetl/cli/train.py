@@ -8,6 +8,8 @@ import typer
 
 from edgetl.cli.flags import Debug, Json, finish, show
 from edgetl.cli.recipe_flags import with_recipe_flags
+from edgetl.ranks import together
+from edgetl_runtime.cli import guarded
 
 
 @with_recipe_flags
@@ -24,7 +26,7 @@ def train(
 ) -> None:
     """Fine-tune a backbone on your pictures: first the head, then more as long as it helps."""
 
-    def command() -> int:
+    def alone() -> int:
         from edgetl_runtime.listing import list_dataset
 
         list_dataset(data)  # Refuses what is no data set before torch is loaded, which takes seconds.
@@ -38,5 +40,8 @@ def train(
             run = finetune_as(resolved, named, data, out, watcher=watcher, max_unreadable=max_unreadable)
         show(asdict(run) | {"preprocess": run.preprocess.to_steps()} if as_json else render_run(run, out))
         return 130 if run.interrupted else 0
+
+    def command() -> int:
+        return together(lambda: guarded(alone, debug=debug))
 
     finish(command, debug)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgetl.device import best_device
 from edgetl.frozen import FrozenStages
 from edgetl_runtime.environment import read_environment
 
@@ -44,7 +45,7 @@ def open_forward(name: ForwardName, module: FrozenStages, size: int, precision: 
 
 def best_forward() -> ForwardName:
     """Return torch on CUDA where there is a GPU, else OpenVINO."""
-    return "torch-cuda" if torch.cuda.is_available() else "openvino"
+    return "torch-cuda" if best_device() == "cuda" else "openvino"
 
 
 def fast_precision(name: ForwardName | None = None) -> Precision:

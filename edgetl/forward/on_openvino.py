@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edgetl.forward import BATCH, Precision
 from edgetl.frozen import FrozenStages
+from edgetl.ranks import on_this_machine
+from edgetl_runtime.environment import read_environment
 
 
 class OpenVinoForward:
@@ -43,8 +45,18 @@ def compile_queue(
     with torch.no_grad():
         program = torch.export.export(module, (example,))
     model = openvino.convert_model(program)
-    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-    return openvino.AsyncInferQueue(_core().compile_model(model, device.upper(), settings))
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+    return openvino.AsyncInferQueue(
+        _core().compile_model(model, device.upper(), settings | _part_of_the_cores())
+    )
+
+
+def _part_of_the_cores() -> dict[str, Any]:
+    """Ask for a fair part of the processors where ranks share them, and for no particular ones."""
+    ranks = on_this_machine()
+    if ranks == 1:
+        return {}
+    return {"INFERENCE_NUM_THREADS": max(1, read_environment().cores // ranks), "ENABLE_CPU_PINNING": False}
 
 
 @cache

@@ -13,7 +13,7 @@ from edgetl_factories import colour_picture, see_numbers, tiny_backbone
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgetl import features, forward
+from edgetl import extraction, forward
 from edgetl.backbones import Backbone, create_backbone
 from edgetl.cache import Rows
 from edgetl.features import PLAIN, VIEWS, Extractor, View
@@ -148,7 +148,7 @@ def test_cached_rows_need_neither_the_file_nor_a_compiled_network(
 def test_what_another_process_computed_meanwhile_is_not_computed_again(
     network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, look = pictures(tmp_path), features._missing
+    given, look = pictures(tmp_path), extraction.Wanted.missing
     others = [extractor(network)]
 
     def look_and_be_overtaken(*arguments: object) -> list[Picture]:
@@ -157,7 +157,7 @@ def test_what_another_process_computed_meanwhile_is_not_computed_again(
             others.pop()(given, [PLAIN])
         return found
 
-    monkeypatch.setattr(features, "_missing", look_and_be_overtaken)
+    monkeypatch.setattr(extraction.Wanted, "missing", look_and_be_overtaken)
     assert told(extractor(network), given) == []
 
 
@@ -232,10 +232,10 @@ def test_a_picture_that_cannot_be_read_stops_the_work_and_keeps_what_was_done(
 def test_activations_that_the_cache_cannot_hold_are_refused(value: float) -> None:
     batch = [Picture(Path(f"{n}.png"), f"{n:064x}", ()) for n in range(3)]
     rows = np.full((3, 2, 2), 65_504, np.float32)
-    assert features._halved(rows, batch).tolist() == rows.tolist()
+    assert extraction._halved(rows, batch).tolist() == rows.tolist()
     rows[1, 0, 1] = value
     with pytest.raises(InputError, match=r"activations above 65,504, or none, for '1\.png'"):
-        features._halved(rows, batch)
+        extraction._halved(rows, batch)
 
 
 def test_a_boundary_before_all_stages_is_the_normalised_picture(network: Backbone, tmp_path: Path) -> None:

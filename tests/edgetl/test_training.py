@@ -14,7 +14,7 @@ import torch
 from edgetl_factories import Diary, colour_csv, colour_folder
 
 import edgetl
-from edgetl import cache, features, schedule, steps
+from edgetl import cache, extraction, schedule, steps
 from edgetl.attempt import Outcome
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import Dataset, load_dataset
@@ -292,7 +292,7 @@ def test_a_disk_too_full_for_the_activations_leaves_the_head(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its features are small: what was begun of the activations may go for them, so it is in no use then."""
-    write, room, used = cache._write, features.make_room, []
+    write, room, used = cache._write, extraction.make_room, []
 
     def filling(file: FileIO, data: bytes) -> None:
         if Path(file.name).name == "rows.bin" and len(data) > 4096:
@@ -305,7 +305,7 @@ def test_a_disk_too_full_for_the_activations_leaves_the_head(
 
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "_write", filling)
-    monkeypatch.setattr(features, "make_room", make_room)
+    monkeypatch.setattr(extraction, "make_room", make_room)
     never_reached(monkeypatch)
     diary = Diary()
     recipe = replace(RECIPE, unfreeze=(7,), target_accuracy=target, candidates=(), time_budget_s=60)
