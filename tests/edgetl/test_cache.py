@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl import cache
-from edgetl.cache import Store
+from edgetl.cache import Rows, Store
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.remembered import cache_folder
 
@@ -273,3 +274,22 @@ def test_the_folder_is_the_one_asked_for_or_the_users(monkeypatch: pytest.Monkey
     assert cache_folder() == Path("/xdg/edgetl")
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert cache_folder() == Path.home() / ".cache" / "edgetl"
+
+
+def test_another_process_maps_the_same_rows_and_opens_the_same_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", (2,), "float16", {"view": "plain"})
+    keys = [f"{number:064x}" for number in range(3)]
+    with store.writer() as writer:
+        writer.append(keys, np.arange(6, dtype=np.float16).reshape(3, 2))
+    rows = store.rows(keys[::-1])
+    sent = pickle.loads(pickle.dumps(rows))
+    assert isinstance(sent.array, np.memmap)
+    assert sent.take(np.arange(3)).tolist() == rows.take(np.arange(3)).tolist() == [[4, 5], [2, 3], [0, 1]]
+    again = pickle.loads(pickle.dumps(store))
+    assert again.missing(keys) == []
+    assert again.row_bytes == store.row_bytes
+
+
+def test_rows_in_memory_are_sent() -> None:
+    rows = Rows(np.arange(6).reshape(3, 2), np.array([2, 0]))
+    assert pickle.loads(pickle.dumps(rows)).take(np.arange(2)).tolist() == [[4, 5], [0, 1]]
