@@ -103,6 +103,16 @@ def test_help_and_version_load_neither_torch_nor_numpy(arguments):
     assert names & {*TRAINING, "numpy", "openvino", "onnxruntime", "PIL"} <= {"typer", "rich"}
 
 
+def test_a_training_in_one_process_does_not_load_accelerate():
+    code = "import json, sys\nimport edgetl.training, edgetl.finetuning, edgetl.cli\n"
+    code += "from edgetl.ranks import together\nassert together(lambda: 7) == 7\n"
+    code += "print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"accelerate", "edgetl.crew", "edgetl.wire"} & set(
+        json.loads(done.stdout.splitlines()[-1])
+    ) == set()
+
+
 def test_the_runtime_imports_just_what_its_own_distribution_requires():
     used = set().union(*map(third_party, sources("edgetl_runtime"))) | BY_NAME
     assert used == set(declared(ROOT / "runtime/pyproject.toml").values())

@@ -19,26 +19,28 @@ import pytest
 from edgetl_factories import colour_folder
 from safetensors.numpy import load_file
 
-from edgetl.run import MODEL, PREDICTIONS, read_run
+from edgetl.run import MODEL, read_run
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = (
-    "--backbone timm/test_efficientnet --weights none --size 32 --unfreeze 2,4 --epochs 12 --batch-size 9 "
-    "--learning-rate 0.0005 --views none --precision f32 --dropout 0.2 --mixup 0.2 --ema 0.5"
-).split()
+SETTINGS = [
+    *("--backbone", "timm/test_efficientnet", "--weights", "none", "--size", "32", "--precision", "f32"),
+    *("--unfreeze", "2,4", "--epochs", "12", "--batch-size", "9", "--learning-rate", "0.0005"),
+    *("--views", "none", "--dropout", "0.2", "--mixup", "0.2", "--ema", "0.5"),
+]
+ENDLESS = [*SETTINGS, "--epochs", "100000", "--patience", "0", "--time-budget", "100000"]
 WITNESS = """
 import os, sys
 
 def see(event, given):
-    if event == "open" and isinstance(given[0], str) and isinstance(given[2], int) and given[2] & os.O_ACCMODE:
+    if event == "open" and isinstance(given[0], str) and (given[2] or 0) & os.O_ACCMODE:
         line = f"{os.environ.get('RANK')} {os.path.abspath(given[0])}\\n".encode()
         os.write(witnessed, line)
 
 witnessed = os.open(os.environ["WITNESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 sys.addaudithook(see)
 """
-# An import of everything takes half a minute on a machine that is busy.
-PATIENCE_S = 240
+# An import of everything takes minutes on a machine that is busy.
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +125,12 @@ def test_two_ranks_leave_the_run_that_one_process_leaves(pictures: Path, tmp_pat
     one, two = read_run(tmp_path / "1/run"), read_run(tmp_path / "2/run")
     assert [step["kept"] for step in two.steps] == [step["kept"] for step in one.steps] == [True] * 3
     assert [len(step["epochs"]) for step in two.steps] == [len(step["epochs"]) for step in one.steps]
-    assert two.figures == one.figures
+    assert {name: figure["n"] for name, figure in two.figures.items()} == dict.fromkeys(two.figures, 7)
+    assert two.figures["accuracy"] == one.figures["accuracy"]
+    for name, figure in two.figures.items():
+        assert figure["value"] == pytest.approx(one.figures[name]["value"], abs=1e-4), name
     weights = [load_file(tmp_path / n / "run" / MODEL) for n in ("1", "2")]
     assert max(float(np.abs(a - weights[1][name]).max()) for name, a in weights[0].items()) < 1e-4
-    assert (tmp_path / "1/run" / PREDICTIONS).read_text()[:40] == (
-        tmp_path / "2/run" / PREDICTIONS
-    ).read_text()[:40]
 
     assert {path.name for path in (tmp_path / "2/run").iterdir()} == {
         path.name for path in (tmp_path / "1/run").iterdir()
@@ -144,13 +146,12 @@ def test_two_ranks_leave_the_run_that_one_process_leaves(pictures: Path, tmp_pat
 
 @pytest.mark.slow
 def test_ctrl_c_at_torchrun_ends_all_ranks_and_leaves_the_best_so_far(pictures: Path, tmp_path: Path) -> None:
-    settings = [*SETTINGS, "--epochs", "100000", "--patience", "0", "--time-budget", "100000"]
-    command = torchrun(tmp_path, 2, pictures, "--out", tmp_path / "run", *settings)
+    command = torchrun(tmp_path, 2, pictures, "--out", tmp_path / "run", *ENDLESS)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment(tmp_path), **pipes) as process:
         wait_for(tmp_path / ".run.training/attempt-1/step-2-4.safetensors", process)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=PATIENCE_S)
     assert "Interrupted: the best so far is kept" in told
     assert "forcefully exiting" not in told
     assert read_run(tmp_path / "run").interrupted
@@ -159,17 +160,16 @@ def test_ctrl_c_at_torchrun_ends_all_ranks_and_leaves_the_best_so_far(pictures: 
 
 @pytest.mark.slow
 def test_ctrl_c_gives_every_rank_the_code_of_an_interruption(pictures: Path, tmp_path: Path) -> None:
-    settings = [*SETTINGS, "--epochs", "100000", "--patience", "0", "--time-budget", "100000"]
-    leader, helper = by_hand(tmp_path, [pictures, "--out", tmp_path / "run", *settings])
+    leader, helper = by_hand(tmp_path, [pictures, "--out", tmp_path / "run", *ENDLESS])
     wait_for(tmp_path / ".run.training/attempt-1/step-2-4.safetensors", leader)
     helper.send_signal(signal.SIGINT)  # It leaves that to the leader.
     time.sleep(0.5)
     assert helper.poll() is None
     leader.send_signal(signal.SIGINT)
     leader.send_signal(signal.SIGINT)
-    table, told = leader.communicate(timeout=60)
+    table, told = leader.communicate(timeout=PATIENCE_S)
     assert "Interrupted: this is the best so far." in table
-    assert (leader.returncode, helper.wait(timeout=60)) == (130, 130), told
+    assert (leader.returncode, helper.wait(timeout=PATIENCE_S)) == (130, 130), told
     assert helper.communicate() == ("", "")
     assert read_run(tmp_path / "run").interrupted
 
@@ -177,12 +177,11 @@ def test_ctrl_c_gives_every_rank_the_code_of_an_interruption(pictures: Path, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_rank_that_dies_ends_the_other_one(killed: int, pictures: Path, tmp_path: Path) -> None:
-    settings = [*SETTINGS, "--epochs", "100000", "--patience", "0", "--time-budget", "100000"]
-    ranks = list(by_hand(tmp_path, [pictures, "--out", tmp_path / "run", *settings]))
+    ranks = list(by_hand(tmp_path, [pictures, "--out", tmp_path / "run", *ENDLESS]))
     wait_for(tmp_path / ".run.training/attempt-1/step-2-4.safetensors", ranks[0])
     ranks[killed].kill()
-    ranks[killed].communicate(timeout=60)
-    _, told = ranks[1 - killed].communicate(timeout=60)
+    ranks[killed].communicate(timeout=PATIENCE_S)
+    _, told = ranks[1 - killed].communicate(timeout=PATIENCE_S)
     assert ranks[1 - killed].returncode == 70
     assert "error: Another rank has ended without a word (" in told
     assert not (tmp_path / "run").exists()
@@ -192,7 +191,7 @@ def test_a_rank_that_dies_ends_the_other_one(killed: int, pictures: Path, tmp_pa
 def test_an_error_is_told_once_and_is_every_rank_s_exit_code(tmp_path: Path) -> None:
     leader, helper = by_hand(tmp_path, [tmp_path / "nothing", "--out", tmp_path / "run"])
     _, told = leader.communicate(timeout=PATIENCE_S)
-    assert helper.communicate(timeout=60) == ("", "")
+    assert helper.communicate(timeout=PATIENCE_S) == ("", "")
     assert (leader.returncode, helper.returncode) == (2, 2)
     assert told.count("error: ") == 1
     assert "nothing" in told
