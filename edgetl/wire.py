@@ -19,8 +19,9 @@ from torch import Tensor
 from edgetl.ranks import LostRank
 
 T = TypeVar("T")
-# Helpers wait while the leader reads pictures, solves heads and scores: hours where there are millions.
-_PATIENCE = timedelta(days=7)
+# Helpers wait while the leader reads pictures, solves heads and scores: hours where there are millions. Ranks
+# of other machines wait as long for one that has died before they met.
+_PATIENCE = timedelta(hours=12)
 
 
 class AccelerateWire:
