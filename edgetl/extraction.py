@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgetl.cache import Store
 from edgetl.decoded import decoded
 from edgetl.eviction import cap_bytes, make_room, spare_bytes
-from edgetl.forward import BATCH, Forward, ForwardName, Precision, open_forward
+from edgetl.forward import BATCH, Forward, ForwardName, Pending, Precision, open_forward
 from edgetl.frozen import FrozenStages
 from edgetl.ranks import here, share
 from edgetl_runtime.errors import InputError
@@ -145,13 +145,17 @@ class Extraction:
     def _batches(
         self, pictures: Sequence[Picture], views: Sequence[PictureCopy], spare: int
     ) -> Generator[Computed, None, None]:
-        """Decode ahead and infer asynchronously."""
-        forward = self._opened()
+        """Decode ahead, and begin with a batch before the results of the one before it are worked on."""
+        forward, before = self._opened(), None
         with closing(decoded(activations_folder(), self._preprocess, pictures, spare)) as batches:
             for batch, images in batches:
                 mirrored = [np.ascontiguousarray(view(images)) for view in views]
-                computed = [[_halved(rows, batch) for rows in outputs] for outputs in forward(mirrored)]
-                yield [picture.sha256 for picture in batch], computed
+                begun = batch, forward.start(mirrored)
+                if before is not None:
+                    yield _computed(*before)
+                before = begun
+            if before is not None:
+                yield _computed(*before)
 
     def _opened(self) -> Forward:
         if self._forward is None:
@@ -184,6 +188,12 @@ def _write(pending: Sequence[Computed], stores: Sequence[Sequence[Store]]) -> No
             with store.writer() as writer:
                 for keys, computed in pending:
                     writer.append(keys, computed[number][place])
+
+
+def _computed(batch: Sequence[Picture], pending: Pending) -> Computed:
+    """Wait for a batch."""
+    computed = [[_halved(rows, batch) for rows in outputs] for outputs in pending()]
+    return [picture.sha256 for picture in batch], computed
 
 
 def _halved(rows: NDArray[np.float32], batch: Sequence[Picture]) -> NDArray[np.float16]:

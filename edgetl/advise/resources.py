@@ -115,12 +115,12 @@ def resources(speeds: Speeds, train: int, val: int, request: Request) -> Resourc
 def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
     name, size = best_forward(), backbone.native.size
     run = open_forward(name, FrozenStages(backbone, ()).eval(), size, fast_precision(name))
-    run([np.zeros((BATCH, size, size, 3), np.uint8)])  # The first run allocates.
+    run.start([np.zeros((BATCH, size, size, 3), np.uint8)])()  # The first run allocates.
     chosen = [pictures[i % len(pictures)] for i in range(_TIMED_PICTURES)]
     preprocess = backbone.native.preprocess()
     begun = time.perf_counter()
     pixels: NDArray[np.uint8] = np.stack([preprocess(one.path) for one in chosen])
-    run([pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)])
+    run.start([pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)])()
     return (time.perf_counter() - begun) / len(chosen)
 
 

@@ -1,6 +1,6 @@
 """What runs frozen stages forward: OpenVINO on a processor, torch on a GPU; one table, one small protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Literal, Protocol
 
@@ -25,13 +25,20 @@ _FORWARDS: dict[ForwardName, tuple[str, str]] = {
 }
 
 
+# Waits for what was begun and returns the outputs of each batch; called once, and in the order of the starts.
+Pending = Callable[[], list[list[NDArray[np.float32]]]]
+
+
 class Forward(Protocol):
     """Frozen stages, ready to run on one device."""
 
     def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None: ...
 
-    def __call__(self, batches: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float32]]]:
-        """Run batches of at most `BATCH` pictures, (n, size, size, 3); returns the outputs of each."""
+    def start(self, batches: Sequence[NDArray[np.uint8]]) -> Pending:
+        """Begin to run batches of at most `BATCH` pictures, (n, size, size, 3).
+
+        What was begun before is still under way: the device is busy while its last results are worked on.
+        """
         ...
 
 

@@ -1,5 +1,6 @@
 """Frozen stages compiled by OpenVINO for the processor. The only file of the workstation that imports it."""
 
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -8,36 +9,55 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.forward import BATCH, Precision
+from edgetl.forward import BATCH, Pending, Precision
 from edgetl.frozen import FrozenStages
 from edgetl.ranks import on_this_machine
 from edgetl_runtime.environment import read_environment
 
 
 class OpenVinoForward:
-    """All batches of a call are in flight at once; they are padded to the compiled size."""
+    """As many batches in flight as the processor likes; they are padded to the compiled size."""
 
     def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None:
-        self._queue = compile_queue(module, size, precision, device)
-        self._outputs = len(module.cuts) + 1
+        compiled = compile_stages(module, size, precision, device)
+        count = max(2, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests = deque(compiled.create_infer_request() for _ in range(count))
+        self._running: dict[Any, _Running] = {}
 
-    def __call__(self, batches: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float32]]]:
+    def start(self, batches: Sequence[NDArray[np.uint8]]) -> Pending:
         """See `Forward`."""
-        results: list[list[NDArray[np.float32]]] = [[] for _ in batches]
+        begun = [self._begin(batch) for batch in batches]
+        return lambda: [one.outputs() for one in begun]
 
-        def keep(request: Any, number: int) -> None:
-            results[number] = [request.get_output_tensor(i).data.copy() for i in range(self._outputs)]
+    def _begin(self, batch: NDArray[np.uint8]) -> "_Running":
+        """Use the request that has been at work longest, once what it found is kept."""
+        request = self._requests[0]
+        self._requests.rotate(-1)
+        if (before := self._running.get(request)) is not None:
+            before.outputs()
+        request.start_async({0: _padded(batch)})
+        self._running[request] = _Running(request, len(batch))
+        return self._running[request]
 
-        self._queue.set_callback(keep)
-        for number, batch in enumerate(batches):
-            self._queue.start_async({0: _padded(batch)}, number)
-        self._queue.wait_all()
-        return [[o[: len(b)] for o in result] for result, b in zip(results, batches, strict=True)]
+
+class _Running:
+    """A batch in flight, or what came of it."""
+
+    def __init__(self, request: Any, count: int) -> None:
+        self._request, self._count = request, count
+        self._found: list[NDArray[np.float32]] | None = None
+
+    def outputs(self) -> list[NDArray[np.float32]]:
+        """Wait for it, once."""
+        if self._found is None:
+            self._request.wait()
+            self._found = [tensor.data[: self._count].copy() for tensor in self._request.output_tensors]
+        return self._found
 
 
-def compile_queue(
+def compile_stages(
     module: FrozenStages, size: int, precision: Precision, device: str
-) -> Any:  # openvino.AsyncInferQueue, which mypy does not follow
+) -> Any:  # openvino.CompiledModel, which mypy does not follow
     """Compile a module of uint8 pictures for batches of `BATCH`."""
     import openvino
 
@@ -46,9 +66,7 @@ def compile_queue(
         program = torch.export.export(module, (example,))
     model = openvino.convert_model(program)
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-    return openvino.AsyncInferQueue(
-        _core().compile_model(model, device.upper(), settings | _part_of_the_cores())
-    )
+    return _core().compile_model(model, device.upper(), settings | _part_of_the_cores())
 
 
 def _part_of_the_cores() -> dict[str, Any]:

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgetl.forward import Precision
+from edgetl.forward import Pending, Precision
 from edgetl.frozen import FrozenStages
 
 
 class TorchForward:
-    """A copy of the stages on the device, channels last; all batches of a call run before any is fetched."""
+    """A copy of the stages on the device, channels last; a GPU runs on while nothing is fetched."""
 
     def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None:
         self._device, self._half = torch.device(device), precision == "bf16"
         self._module = copy.deepcopy(module).to(self._device).to(memory_format=torch.channels_last)
 
-    def __call__(self, batches: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float32]]]:
+    def start(self, batches: Sequence[NDArray[np.uint8]]) -> Pending:
         """See `Forward`."""
         # TF32 rounds to 10 bits: it is not what f32 promises.
         with (
@@ -27,4 +27,4 @@ class TorchForward:
             torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
         ):
             outputs = [self._module(torch.from_numpy(batch).to(self._device)) for batch in batches]
-        return [[tensor.float().cpu().numpy() for tensor in one] for one in outputs]
+        return lambda: [[tensor.float().cpu().numpy() for tensor in one] for one in outputs]

@@ -46,7 +46,7 @@ def test_ranks_fill_the_cache_with_what_one_computes(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, told, ran = pictures(tmp_path, count), list[tuple[int, int]](), Counter[int]()
-    run = TorchForward.__call__
+    run = TorchForward.start
 
     def counted(self: TorchForward, batches: Sequence[NDArray[np.uint8]]) -> Any:
         ran[here().rank] += len(batches[0])
@@ -55,7 +55,7 @@ def test_ranks_fill_the_cache_with_what_one_computes(
     own_cache(tmp_path / "alone", monkeypatch)
     expected = rows(extractor()(given, VIEWS["hflip"]))
     own_cache(tmp_path / "shared", monkeypatch)
-    monkeypatch.setattr(TorchForward, "__call__", counted)
+    monkeypatch.setattr(TorchForward, "start", counted)
 
     def work() -> tuple[list[NDArray[np.float16]], tuple[int, ...]]:
         extract = extractor()

@@ -43,15 +43,15 @@ COMPILED: dict[tuple[object, ...], Any] = {}
 @pytest.fixture(autouse=True)
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile the stages of the tiny network once for each choice of boundaries: it takes a second."""
-    compile_queue = on_openvino.compile_queue
+    compile_stages = on_openvino.compile_stages
 
     def remembered(module: FrozenStages, size: int, precision: Precision, device: str) -> Any:
         key = (id(module.stages[0]), module.cuts, size, precision)
         if key not in COMPILED:
-            COMPILED[key] = module, compile_queue(module, size, precision, device)
+            COMPILED[key] = module, compile_stages(module, size, precision, device)
         return COMPILED[key][1]
 
-    monkeypatch.setattr(on_openvino, "compile_queue", remembered)
+    monkeypatch.setattr(on_openvino, "compile_stages", remembered)
 
 
 def pictures(folder: Path, count: int = 5) -> list[Picture]:
@@ -139,7 +139,7 @@ def test_cached_rows_need_neither_the_file_nor_a_compiled_network(
     first = extractor(network)(given, [PLAIN])
     for one in given:
         one.path.unlink()
-    monkeypatch.delattr(on_openvino, "compile_queue")
+    monkeypatch.delattr(on_openvino, "compile_stages")
     again = extractor(network)(given, [PLAIN])
     assert np.array_equal(taken(again.features[0]), taken(first.features[0]))
     assert np.array_equal(taken(again.boundaries[1][0]), taken(first.boundaries[1][0]))
