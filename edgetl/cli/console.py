@@ -179,7 +179,14 @@ def _facts(row: "VariantRow") -> str:
         share = 100 * row.rejecting.answered / row.rejecting.n
         promise = "" if row.rejecting.certified else ", a precision not certified by so few pictures"
         parts.append(f"answers {share:.1f} % at confidence {row.rejecting.below:.3f} and above{promise}")
-    if row.p50_ms is None and not row.elsewhere:
+    if row.core is not None:
+        core = row.core
+        parts.append(
+            f"answers by reference kernels, {core.npu_operators} of {core.operators} operators on the NPU, "
+            f"{core.sram_kib:,.0f} KiB of SRAM, estimate {core.cycles_estimate:,} cycles a picture; "
+            "not yet run on hardware"
+        )
+    elif row.p50_ms is None and not row.elsewhere:
         parts.append("measured on its device's simulator: no times, not yet run on hardware")
     if row.elsewhere:
         parts.append("measured on the CPU in place of its device, not yet run on hardware")

@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain, zip_longest
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgetl_exporters.model import Labelled, Pixels
 
 # From the keys and groups of items, and how many: the rising places of those that are taken.
@@ -19,6 +22,14 @@ def calibration_pictures(train: Labelled, count: int) -> Pixels:
     keys = train.sha256 or [hashlib.sha256(picture.tobytes()).hexdigest() for picture in train.pixels]
     groups = [target.tobytes() for target in train.targets]
     return train.pixels[balanced(keys, groups, count)]
+
+
+def part(pictures: Labelled, count: int) -> tuple[NDArray[np.intp], Labelled]:
+    """Return the places of at most `count` pictures, each class its share, and these pictures."""
+    keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures.pixels]
+    places = np.array(proportional(keys, [target.tobytes() for target in pictures.targets], count))
+    sha256 = tuple(pictures.sha256[place] for place in places) if pictures.sha256 else ()
+    return places, Labelled(pictures.pixels[places], pictures.targets[places], sha256)
 
 
 def balanced(keys: Sequence[str], groups: Sequence[Hashable], count: int) -> list[int]:

@@ -25,6 +25,7 @@ from edgetl_exporters.model import (
     TemperatureFitter,
     Watcher,
 )
+from edgetl_exporters.on_ethosu import require_compiler
 from edgetl_exporters.on_qnn import require_device
 from edgetl_exporters.origin import export_facts
 from edgetl_exporters.pack import pack
@@ -110,6 +111,7 @@ def export(
         check_private_key(sign)
     refuse_place(out)
     require_device(wanted, data)
+    require_compiler(wanted)
     fit = fit_temperature or (lambda logits, targets: fit_by_search(model.task, logits, targets))
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
         watcher.phase("ONNX and OpenVINO files")

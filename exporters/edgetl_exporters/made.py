@@ -7,11 +7,13 @@ import numpy as np
 
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.contract import compare
+from edgetl_exporters.ethosu_tools import KERNELS
 from edgetl_exporters.facts import rounded, rung_facts
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder
 from edgetl_exporters.measure import Judged, judge, run_file
 from edgetl_exporters.model import Labelled
+from edgetl_exporters.on_ethosu import OnKernels
 from edgetl_exporters.on_qnn import NAME, OnDevice
 from edgetl_exporters.pack import PackedVariant
 from edgetl_exporters.reference import ReferenceCase
@@ -114,12 +116,51 @@ def make_qnn(found: OnDevice, givens: Climb, ladder: Sequence[RungRow], min_prec
     )
 
 
+def make_ethosu(
+    name: VariantName,
+    found: OnKernels,
+    givens: Climb,
+    ladder: Sequence[RungRow],
+    min_precision: float | None,
+) -> Made:
+    """Collect what the reference kernels answered for a file for an Ethos-U, and what its compiler says."""
+    candidate, embedded = found.candidate, found.embedded[name]
+    facts = {
+        "measured_on": f"reference kernels of {KERNELS}: not yet run on hardware",
+        "signal_to_noise_db": rounded(found.signal_db),
+        "rung": candidate.rung,
+        "weights_bits": candidate.plan.bits,
+        "float_nodes": 0,
+        "looks": found.looks,
+        "rungs": [rung_facts(row) for row in ladder],
+    }
+    return Made(
+        name,
+        embedded.compiled,
+        candidate.head,
+        candidate.temperature,
+        None,
+        found.judged,
+        found.reference,
+        found.comparison,
+        found.sha256,
+        rejecting=_rejecting(candidate.judged, found.judged, min_precision),
+        batch=1,
+        rungs=facts,
+        embedded=embedded,
+    )
+
+
 def packed(
     one: Made, floats: FloatFiles, ladder: Ladder, givens: Climb, cases: Sequence[ReferenceCase]
 ) -> PackedVariant:
     """Run the reference cases in the variant's engine, and in the other one for the tolerance."""
     kind, batch, device = KINDS[one.name], givens.static_batch or 1, KINDS[one.name].device or "cpu"
     pixels = np.stack([case.pixels for case in cases])
+    if one.embedded is not None:
+        own = one.embedded.logits(pixels)
+        theirs = run_file(one.embedded.quantized, "onnxruntime", pixels).logits
+        return PackedVariant(one.variant(tolerance(one.name, own, theirs, floats.logits)), one.sources(), own)
     other: EngineName = "onnxruntime" if kind.engine == "openvino" else "openvino"
     if kind.device is not None:
         beside, other = one.file, kind.engine  # On the CPU, which computes the same whole numbers.

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder, climb
-from edgetl_exporters.made import make_float, make_int8, make_qnn
+from edgetl_exporters.made import make_ethosu, make_float, make_int8, make_qnn
 from edgetl_exporters.model import OnMiss
+from edgetl_exporters.on_ethosu import ACCELERATORS, climb_ethosu
 from edgetl_exporters.on_qnn import NAME as QNN
 from edgetl_exporters.on_qnn import climb_qnn
 from edgetl_exporters.report import RungRow
@@ -22,7 +23,7 @@ from edgetl_runtime.errors import ContractError, EngineError
 class Making:
     """What came of the wanted variants.
 
-    made: in order of preference, at least one. left_out: the others, with the reason. ladder: without rungs
+    made: in order of preference. left_out: the others, with the reason. ladder: without rungs
     where no int8 was wanted; those for other devices come last.
     """
 
@@ -43,7 +44,7 @@ def make_all(
     Raises:
         ContractError: one misses and `on_miss` is "fail", one may not miss, or none is left.
     """
-    int8 = [one for one in wanted if KINDS[one].precision == "int8" and one != QNN]
+    int8 = [one for one in wanted if KINDS[one].precision == "int8" and KINDS[one].device is None]
     givens.watcher.phase("measure the float variants")
     made, left_out = _floats(wanted, floats, givens, min_precision, on_miss)
     ladder = climb(givens) if int8 else Ladder((), None)
@@ -62,11 +63,37 @@ def make_all(
             left_out[QNN] = _missed(found.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
             givens.watcher.note(f"Left out: {QNN}; {left_out[QNN]}.")
         ladder = replace(ladder, rows=ladder.rows + found.rows)
+    embedded = [one for one in wanted if one in ACCELERATORS]
+    if embedded:
+        firmware = _for_ethosu(embedded, givens, min_precision, may_go_on=on_miss == "fp16" and bool(made))
+        made += firmware.made
+        left_out |= firmware.left_out
+        ladder = replace(ladder, rows=ladder.rows + firmware.ladder.rows)
     _refuse_missed(made)
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ContractError(f"No wanted variant is left: {reasons} Nothing was written. See --variants.")
     return Making(tuple(sorted(made, key=lambda one: wanted.index(one.name))), left_out, ladder)
+
+
+def _for_ethosu(
+    wanted: Sequence[VariantName], givens: Climb, min_precision: float | None, *, may_go_on: bool
+) -> Making:
+    """Make the variants for an Ethos-U: all of them from the same candidate, or none."""
+    try:
+        found = climb_ethosu(givens, wanted)
+    except ContractError as error:  # Some of the network is nothing for the NPU.
+        if not may_go_on:
+            raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
+        rows, taken, reason = tuple[RungRow, ...](), None, str(error)
+    else:
+        rows, taken = found.rows, found.taken
+        reason = "" if taken else _missed(rows, givens, may_go_on=may_go_on)
+    if taken is None:
+        givens.watcher.note(f"Left out: {', '.join(wanted)}; {reason}.")
+        return Making((), dict.fromkeys(wanted, reason), Ladder(rows, None))
+    made = tuple(make_ethosu(name, taken, givens, rows, min_precision) for name in wanted)
+    return Making(made, {}, Ladder(rows, None))
 
 
 def _floats(

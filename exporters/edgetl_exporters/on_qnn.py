@@ -6,7 +6,6 @@ verified on the simulator with a part of the verifying pictures. A file may be r
 there: what the simulator answers has the last word.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -15,14 +14,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgetl_exporters.calibration import proportional
+from edgetl_exporters.calibration import part
 from edgetl_exporters.candidate import Candidate, Climb, quantized
 from edgetl_exporters.contract import Comparison, compare
 from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.ladder import rows
 from edgetl_exporters.measure import Judged, Measured, judge, run_file
-from edgetl_exporters.model import ExportData, Floats, Labelled
+from edgetl_exporters.model import ExportData, Labelled
 from edgetl_exporters.report import RungRow
+from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.to_int8 import Plan
 from edgetl_exporters.to_qnn import Activations, quantizer, temperature_of, tempered
 from edgetl_exporters.variants import KINDS, VariantName
@@ -115,13 +115,6 @@ def climb_qnn(givens: Climb) -> QnnClimb:
     return QnnClimb(rows(givens, candidates, outcomes), None)
 
 
-def signal_to_noise(wanted: Floats, got: Floats) -> float:
-    """Return the power of logits over that of their error, in decibels; at most 200."""
-    noise = float(np.square(wanted - got, dtype=np.float64).sum())
-    signal = float(np.square(wanted, dtype=np.float64).sum())
-    return float(min(10 * np.log10(signal / noise), 200.0)) if noise else 200.0
-
-
 def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
     """Quantize, and judge the file on the choosing pictures as the CPU runs it."""
     file, batch, choose = givens.folder / f"qnn-{activations}.onnx", _batch(givens), givens.data.choose
@@ -140,8 +133,8 @@ def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
 
 def _on_device(givens: Climb, candidate: Candidate, *, looks: int) -> OnDevice:
     """Judge the file on a part of the verifying pictures as the device runs it."""
-    places = _places(givens.data.verify, givens.limit)
-    verify, task, whole = _part(givens.data.verify, places), givens.model.task, givens.reference[1]
+    places, verify = part(givens.data.verify, max(_PICTURES, ceil(1 / givens.limit)))
+    task, whole = givens.model.task, givens.reference[1]
     reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
     measured, against = _reloaded(givens, candidate, verify)
     judged = judge(task, measured.logits, verify.targets, candidate.temperature)
@@ -175,18 +168,6 @@ def _reloaded(givens: Climb, candidate: Candidate, verify: Labelled) -> tuple[Me
     again = run(verify.pixels)
     same = np.array_equal(first.logits, again.logits[: len(first.logits)])
     return again, [] if same else ["the context binary, read back, gives other logits"]
-
-
-def _places(verify: Labelled, limit: float) -> NDArray[np.intp]:
-    """Choose pictures: each class its share, and so many that one lost answer is within the limit."""
-    keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in verify.pixels]
-    groups = [target.tobytes() for target in verify.targets]
-    return np.array(proportional(keys, groups, max(_PICTURES, ceil(1 / limit))))
-
-
-def _part(pictures: Labelled, places: NDArray[np.intp]) -> Labelled:
-    sha256 = tuple(pictures.sha256[place] for place in places) if pictures.sha256 else ()
-    return Labelled(pictures.pixels[places], pictures.targets[places], sha256)
 
 
 def _batch(givens: Climb) -> int:

@@ -15,6 +15,7 @@ from edgetl_exporters.model import Floats, Model, Provenance
 from edgetl_exporters.reference import ReferenceCase, encode_logits
 from edgetl_exporters.sbom import sbom
 from edgetl_runtime.atomic import refuse_place, replacing_file, replacing_folder
+from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.cautions import Caution
 from edgetl_runtime.manifest import (
     FORMAT_VERSION,
@@ -100,10 +101,16 @@ def _write_zip(out: Path, files: Mapping[str, bytes], prove: Callable[[Path], No
 
 
 def _prove(path: Path, manifest: Manifest) -> None:
-    """Open every variant as a device does: hashes, graph, preprocessing and answers are checked."""
+    """Open every variant as a device does: hashes, graph, preprocessing and answers are checked.
+
+    What is for firmware opens nowhere here: its files are checked, and its answers were measured before.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)  # Its maker said which processors it is for.
+        Bundle.open(path).close()
         for variant in manifest.variants:
+            if variant.core is not None:
+                continue
             Session.open(path, variant=variant.name, device=variant.device or "cpu", cache=False).close()
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edgetl_exporters.rejecting import Rejecting
+from edgetl_runtime.integer_core import IntegerCore
 from edgetl_runtime.metrics import Figure
 from edgetl_runtime.statistics import Interval
 
@@ -42,8 +43,8 @@ class VariantRow:
     it. calibration_error: "before" its temperature and "after", 0–1, None for several labels. rejecting: its
     threshold of confidence, None where none was wanted. p50_ms: median of a batch on this machine, None where
     a simulator ran it, and where `elsewhere`: its device is not here, and the CPU stood in. slower_here: int8
-    that is not faster here than its float file in the same engine, timed in turns. tolerance: of the logits
-    on other devices.
+    that is not faster here than its float file in the same engine, timed in turns. core: of a
+    variant for firmware, with its compiler's estimates. tolerance: of the logits on other devices.
     """
 
     name: str
@@ -63,6 +64,7 @@ class VariantRow:
     p50_ms: float | None
     elsewhere: bool
     slower_here: bool
+    core: IntegerCore | None
     tolerance: float
 
 

@@ -45,7 +45,9 @@ def climb_rung(rung: Rung, givens: Climb, candidates: Sequence[Candidate]) -> Ca
     return measured(givens, rung.name, rung.head, plan, file)
 
 
-def _plain(plan: Plan) -> Make:
+def plain(plan: Plan) -> Make:
+    """Return what quantizes as planned, with the bits that were asked for."""
+
     def make(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
         chosen = replace(plan, bits=givens.bits)
         quantized(givens, givens.source, chosen, out)
@@ -54,7 +56,7 @@ def _plain(plan: Plan) -> Make:
     return make
 
 
-def _resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+def resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
     """Solve the head again on the int8 features of the best file so far: it learns to read int8."""
     assert givens.solve_head is not None
     best = min(candidates, key=lambda one: one.preference)
@@ -117,12 +119,12 @@ def tiers_for(model: onnx.ModelProto) -> tuple[tuple[Rung, ...], ...]:
 # In the order of their price. Both of the first row are made: which quantizer does less harm differs from
 # network to network.
 TIERS: tuple[tuple[Rung, ...], ...] = (
-    (Rung("onnxruntime", _plain(Plan("onnxruntime"))), Rung("nncf", _plain(Plan("nncf")))),
-    (Rung("head solved again", _resolved, "resolved", lambda givens: givens.solve_head is not None),),
-    (Rung("accurate bias", _plain(Plan("nncf", accurate_bias=True))),),
+    (Rung("onnxruntime", plain(Plan("onnxruntime"))), Rung("nncf", plain(Plan("nncf")))),
+    (Rung("head solved again", resolved, "resolved", lambda givens: givens.solve_head is not None),),
+    (Rung("accurate bias", plain(Plan("nncf", accurate_bias=True))),),
     (
-        Rung("onnxruntime, trimmed ranges", _plain(Plan("onnxruntime", ranges="trimmed"))),
-        Rung("nncf, trimmed ranges", _plain(Plan("nncf", ranges="trimmed", accurate_bias=True))),
+        Rung("onnxruntime, trimmed ranges", plain(Plan("onnxruntime", ranges="trimmed"))),
+        Rung("nncf, trimmed ranges", plain(Plan("nncf", ranges="trimmed", accurate_bias=True))),
     ),
     (Rung("blocks in float", _sensitive, possible=_has_parts),),
     (Rung("tuned with its rounding", _tuned, "tuned", lambda givens: givens.tune is not None),),

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from edgetl_exporters.contract import Comparison
+from edgetl_exporters.embedded import Embedded
 from edgetl_exporters.facts import calibration_error, contract_facts, rejecting_facts
 from edgetl_exporters.measure import Judged, agreeing
 from edgetl_exporters.model import Floats
@@ -29,6 +30,10 @@ VariantName = Literal[
     "openvino-npu-int8",
     "openvino-npu-fp16",
     "qnn-int8",
+    "ethos-u55-128-int8",
+    "ethos-u55-256-int8",
+    "ethos-u65-256-int8",
+    "ethos-u85-256-int8",
 ]
 
 
@@ -68,6 +73,10 @@ KINDS: Mapping[VariantName, Kind] = {
     "openvino-npu-int8": Kind("openvino", "int8", "model.int8", 0.02, "f16", elsewhere=True),
     "openvino-npu-fp16": Kind("openvino", "fp16", "model.fp16", 0.02, "f16", elsewhere=True),
     "qnn-int8": Kind("onnxruntime", "int8", "model.qnn", 0.02, device="qnn"),
+    "ethos-u55-128-int8": Kind("ethos-u", "int8", "model.ethos-u55-128", 0.02, device="ethos-u"),
+    "ethos-u55-256-int8": Kind("ethos-u", "int8", "model.ethos-u55-256", 0.02, device="ethos-u"),
+    "ethos-u65-256-int8": Kind("ethos-u", "int8", "model.ethos-u65-256", 0.02, device="ethos-u"),
+    "ethos-u85-256-int8": Kind("ethos-u", "int8", "model.ethos-u85-256", 0.02, device="ethos-u"),
 }
 DEFAULT: tuple[VariantName, ...] = ("openvino-int8", "onnx-int8", "openvino-fp16", "onnx-fp32")
 
@@ -83,7 +92,7 @@ class Made:
     answers and those of the float model. sha256: of the verifying pictures' files, or empty. rejecting: its
     threshold of confidence, where one is wanted. batch: how many pictures its file takes, None for any
     number. rungs: what the manifest says of the int8 ladder; None for a float variant. slower_here: int8 that
-    is not faster than float on this machine.
+    is not faster than float on this machine. embedded: what a variant for firmware has of its own.
     """
 
     name: VariantName
@@ -99,9 +108,12 @@ class Made:
     batch: int | None = None
     rungs: dict[str, Any] | None = None
     slower_here: bool = False
+    embedded: Embedded | None = None
 
     def sources(self) -> dict[str, Path]:
         """Return where its files lie, by their paths in the bundle; an IR has its weights beside it."""
+        if self.embedded is not None:
+            return self.embedded.sources(KINDS[self.name].stem)
         files = [self.file] if self.file.suffix == ".onnx" else [self.file, self.file.with_suffix(".bin")]
         return {f"models/{KINDS[self.name].stem}{file.suffix}": file for file in files}
 
@@ -122,6 +134,7 @@ class Made:
             reject_below=None if self.rejecting is None else self.rejecting.below,
             batch=self.batch,
             device=kind.device,
+            core=None if self.embedded is None else self.embedded.core,
         )
 
     def contract(self) -> dict[str, Any]:
@@ -152,6 +165,7 @@ class Made:
             p50_ms=self.p50_ms,
             elsewhere=KINDS[self.name].elsewhere,
             slower_here=self.slower_here,
+            core=entry.core,
             tolerance=entry.tolerance,
         )
 

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
 from edgetl_runtime.errors import BundleError
+from edgetl_runtime.integer_core import IntegerCore, read_core
 from edgetl_runtime.pictures import Task
 from edgetl_runtime.preprocess import Preprocess
 from edgetl_runtime.strict_json import JSON, Fields, brief, canonical, check, parse
@@ -33,7 +34,8 @@ MAX_TOLERANCE = 100.0
 MAX_TEMPERATURE = 1_000.0
 MAX_BATCH = 4_096
 
-EngineName = Literal["onnxruntime", "openvino"]
+# What is compiled for an Ethos-U is opened by firmware, and by no engine of this package.
+EngineName = Literal["onnxruntime", "openvino", "ethos-u"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Execution = Literal["f32", "bf16", "f16"]
 Head = Literal["float", "resolved", "tuned"]
@@ -78,7 +80,8 @@ class Variant:
     contract: the figures measured when the variant was written; any JSON. reject_below: a prediction of less
     confidence gets no label, since confidence differs by variant; None rejects nothing. batch: its files take
     exactly so many pictures; None where they leave it open. device: the kind of device that the variant was
-    made for and measured on, and no other may run it; None: any of its engine.
+    made for and measured on, and no other may run it; None: any of its engine. core: what firmware must know
+    of a variant for the engine "ethos-u"; None for all others.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Variant:
     reject_below: float | None = None
     batch: int | None = None
     device: str | None = None
+    core: IntegerCore | None = None
 
     def __post_init__(self) -> None:
         _require_name("Variant.name", self.name)
@@ -109,6 +113,10 @@ class Variant:
         _require(good, f"{where} reject_below must be 0 to 1 or null", self.reject_below)
         good = self.batch is None or 1 <= self.batch <= MAX_BATCH
         _require(good, f"{where} batch must be 1 to {MAX_BATCH:,} or null", self.batch)
+        good = (self.core is not None) == (self.engine == "ethos-u")
+        _require(good, f"{where} core must be there for the engine 'ethos-u', and for no other", self.engine)
+        named = () if self.core is None else (self.core.reference, self.core.head)
+        _require(set(named) <= set(self.files), f"{where} core must name files of the variant", named)
 
     def fits(self, device: str) -> bool:
         """Say whether a device, such as "npu.1", is of the kind that the variant was made for."""
@@ -266,6 +274,7 @@ def _variant(f: Fields) -> Variant:
         reject_below=f.optional_number("reject_below"),
         batch=f.optional_integer("batch"),
         device=f.optional_text("device"),
+        core=read_core(f"{f.where}.core", f.value("core")),
     )
 
 

@@ -84,6 +84,8 @@ def open_variant(bundle: Bundle, variant: Variant, target: Target, memory: Memor
     """
     from edgetl_runtime.session import Session
 
+    if variant.core is not None:
+        load_engine(variant.engine)  # Which says that there is none, and what to do instead.
     if not variant.fits(target.device):
         raise EngineError(
             f"Variant {variant.name!r} was made for {variant.device!r} and measured there, got the device "

@@ -156,6 +156,7 @@ def render_info(manifest: Manifest) -> str:
     return _paragraphs(
         "\n".join(_wrap(f"{name:10}{value}", indent=10) for name, value in facts.items()),
         _table(header, [_variant_row(manifest, variant) for variant in manifest.variants], left=5),
+        *filter(None, (_firmware(manifest),)),
     )
 
 
@@ -327,6 +328,26 @@ def _flips(flips: Sequence[Flip]) -> str:
 def _variant_row(manifest: Manifest, variant: Variant) -> tuple[str, ...]:
     megabytes = _megabytes(manifest.size_bytes(variant))
     return variant.name, variant.engine, variant.precision, variant.execution, _contract(variant), megabytes
+
+
+def _firmware(manifest: Manifest) -> str:
+    """Return what the compiler estimates of the variants for firmware; empty where there is none."""
+    cores = [(variant.name, variant.core) for variant in manifest.variants if variant.core is not None]
+    rows = [
+        (
+            name,
+            f"{core.npu_operators} of {core.operators}",
+            f"{core.sram_kib:,.0f}",
+            f"{core.cycles_estimate:,}",
+            f"{core.clock_hz / 1e6:,.0f}",
+        )
+        for name, core in cores
+    ]
+    if not rows:
+        return ""
+    made = sorted({f"{core.compiler} for {core.system}, {core.memory_mode}" for _, core in cores})
+    told = _wrap(f"For firmware, as the compiler estimates; not yet run on hardware: {'; '.join(made)}.")
+    return f"{told}\n{_table(('variant', 'on the NPU', 'SRAM KiB', 'cycles', 'at MHz'), rows, left=1)}"
 
 
 def _contract(variant: Variant) -> str:

@@ -24,6 +24,11 @@ _INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "openvino": "pip install 'edgetl-runtime[openvino]'",
 }
+# What firmware opens, and why no engine here does.
+_EMBEDDED = {
+    "ethos-u": "is for firmware: a microcontroller with an Arm Ethos-U runs it, by TensorFlow Lite Micro and "
+    "Arm's driver, and no Python. Build its files in as docs/quantization.md says, or name another variant here.",
+}
 
 
 class Engine(Protocol):
@@ -84,6 +89,8 @@ def load_engine(name: str) -> type[Engine]:
     Raises:
         EngineError: the engine is unknown, not installed, or its library does not load.
     """
+    if name in _EMBEDDED:
+        raise EngineError(f"Engine {name!r} {_EMBEDDED[name]}")
     if name not in ENGINES:
         raise EngineError(f"Engine {name!r} is unknown; known are {', '.join(map(repr, ENGINES))}.")
     if not _is_installed(name):

@@ -1,0 +1,183 @@
+"""int8 for Arm's Ethos-U: compiled by Vela, whole on the NPU, and held against the float model.
+
+The compiled file cannot run here. What is judged is the file before it was compiled, by TensorFlow Lite
+Micro's reference kernels, on verifying pictures; a candidate is tried on the CPU first, as its QDQ file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import onnx
+
+from edgetl_exporters.calibration import part
+from edgetl_exporters.candidate import Candidate, Climb
+from edgetl_exporters.contract import Comparison, compare
+from edgetl_exporters.embedded import HEAD, REFERENCE, Embedded, write_head
+from edgetl_exporters.ethosu_tools import VELA, require_tools, vela
+from edgetl_exporters.graph import read_head
+from edgetl_exporters.integer_graph import IntegerGraph
+from edgetl_exporters.ladder import rows
+from edgetl_exporters.lowering import lowered
+from edgetl_exporters.measure import Judged, judge
+from edgetl_exporters.report import RungRow
+from edgetl_exporters.rungs import Rung, climb_rung, plain, resolved
+from edgetl_exporters.signal import signal_to_noise
+from edgetl_exporters.to_ethosu import quantizer
+from edgetl_exporters.to_int8 import Plan
+from edgetl_exporters.to_tflite import to_tflite
+from edgetl_exporters.variants import VariantName
+from edgetl_exporters.vela import Accelerator, compile_for
+from edgetl_runtime.integer_core import IntegerCore, Port
+
+# Each in the system that Vela describes for it: memories of some speed, weights in flash or DRAM.
+ACCELERATORS: Mapping[VariantName, Accelerator] = {
+    "ethos-u55-128-int8": Accelerator("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram"),
+    "ethos-u55-256-int8": Accelerator("ethos-u55-256", "Ethos_U55_High_End_Embedded", "Shared_Sram"),
+    "ethos-u65-256-int8": Accelerator("ethos-u65-256", "Ethos_U65_High_End", "Dedicated_Sram"),
+    "ethos-u85-256-int8": Accelerator("ethos-u85-256", "Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram"),
+}
+
+# More tell more; reference kernels take a third of a second for EfficientNet-Lite0 at 224 pixels.
+_PICTURES = 200
+_RUNGS = (
+    Rung("ethos-u", plain(Plan("onnxruntime"))),
+    Rung("ethos-u, trimmed ranges", plain(Plan("onnxruntime", ranges="trimmed"))),
+    Rung("ethos-u, head solved again", resolved, "resolved", lambda givens: givens.solve_head is not None),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnKernels:
+    """A candidate as the reference kernels run it, beside the float model on the same pictures.
+
+    embedded: its files by variant. sha256: of the pictures' files, or empty. signal_db: of the float model's
+    logits to the difference from them. looks: how many candidates were held against these pictures.
+    """
+
+    candidate: Candidate
+    embedded: Mapping[VariantName, Embedded]
+    reference: Judged
+    judged: Judged
+    comparison: Comparison
+    sha256: tuple[str, ...]
+    signal_db: float
+    looks: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EthosUClimb:
+    """What became of the rungs; `taken` is None when each misses."""
+
+    rows: tuple[RungRow, ...]
+    taken: OnKernels | None
+
+
+def require_compiler(wanted: Sequence[VariantName]) -> None:
+    """Refuse variants for an Ethos-U where they cannot be compiled, before any work is done for them.
+
+    Raises:
+        EngineError: with the command that makes the tools.
+    """
+    for name in wanted:
+        if name in ACCELERATORS:
+            require_tools(name)
+
+
+def climb_ethosu(givens: Climb, wanted: Sequence[VariantName]) -> EthosUClimb:
+    """Climb until a candidate is whole on all wanted NPUs, and keeps the contract by the reference kernels.
+
+    Raises:
+        ContractError: there are operators that an NPU does not run.
+    """
+    place = givens.folder / "ethos-u"
+    place.mkdir()
+    model = givens.model
+    own = replace(givens, folder=place, quantize=quantizer(model.mean, model.std))
+    candidates: list[Candidate] = []
+    outcomes: dict[str, tuple[bool, str]] = {}
+    for rung in _RUNGS:
+        if not rung.possible(own):
+            continue
+        candidate = climb_rung(rung, own, candidates)
+        candidates.append(candidate)
+        if not candidate.comparison.passes:
+            continue
+        found = _on_kernels(own, candidate, wanted, looks=len(outcomes) + 1)
+        outcomes[rung.name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
+        if found.comparison.passes:
+            return EthosUClimb(rows(own, candidates, outcomes), found)
+    return EthosUClimb(rows(own, candidates, outcomes), None)
+
+
+def _on_kernels(
+    givens: Climb, candidate: Candidate, wanted: Sequence[VariantName], *, looks: int
+) -> OnKernels:
+    """Compile a candidate for all wanted NPUs, then judge it on verifying pictures by the kernels."""
+    place = givens.folder / candidate.file.stem
+    embedded = _embedded(givens, candidate, wanted, place)
+    givens.watcher.phase(f"int8: verify {candidate.rung} by the reference kernels")
+    places, verify = part(givens.data.verify, max(_PICTURES, ceil(1 / givens.limit)))
+    whole, task = givens.reference[1], givens.model.task
+    reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
+    any_of_them = next(iter(embedded.values()))
+    judged = judge(task, any_of_them.logits(verify.pixels), verify.targets, candidate.temperature)
+    return OnKernels(
+        candidate=candidate,
+        embedded=embedded,
+        reference=reference,
+        judged=judged,
+        comparison=compare(reference, judged, givens.limit),
+        sha256=verify.sha256,
+        signal_db=signal_to_noise(reference.logits, judged.logits),
+        looks=looks,
+    )
+
+
+def _embedded(
+    givens: Climb, candidate: Candidate, wanted: Sequence[VariantName], place: Path
+) -> dict[VariantName, Embedded]:
+    """Write a candidate as .tflite, and compile it."""
+    quantized, model = onnx.load(candidate.file), givens.model
+    graph = lowered(quantized, model.mean, model.std)
+    reference, head = place / Path(REFERENCE).name, place / Path(HEAD).name
+    place.mkdir()
+    reference.write_bytes(to_tflite(graph, model.name))
+    write_head(*read_head(quantized), head)
+    found = {}
+    for name in wanted:
+        accelerator = ACCELERATORS[name]
+        givens.watcher.phase(f"int8: compile {candidate.rung} for {accelerator.name}")
+        compiled, core = _compiled(reference, graph, accelerator, place / accelerator.name)
+        found[name] = Embedded(compiled, reference, head, candidate.file, core)
+    return found
+
+
+def _compiled(
+    reference: Path, graph: IntegerGraph, accelerator: Accelerator, out: Path
+) -> tuple[Path, IntegerCore]:
+    compiled, summary = compile_for(vela, reference, accelerator, out)
+    core = IntegerCore(
+        reference=REFERENCE,
+        head=HEAD,
+        input=_port(graph, graph.input),
+        output=_port(graph, graph.output),
+        accelerator=accelerator.name,
+        system=accelerator.system,
+        memory_mode=accelerator.memory_mode,
+        compiler=VELA,
+        operators=summary.npu_operators + summary.cpu_operators,
+        npu_operators=summary.npu_operators,
+        sram_kib=summary.sram_kib,
+        dram_kib=summary.dram_kib,
+        flash_kib=summary.flash_kib,
+        clock_hz=summary.clock_hz,
+        cycles_estimate=summary.cycles,
+    )
+    return compiled, core
+
+
+def _port(graph: IntegerGraph, name: str) -> Port:
+    tensor = graph.tensors[name]
+    return Port(tensor.shape, tensor.scales[0], tensor.zero_point)

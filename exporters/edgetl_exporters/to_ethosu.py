@@ -1,0 +1,77 @@
+"""ONNX → int8 QDQ ONNX as an accelerator for integers takes it, by ONNX Runtime's quantizer.
+
+All between the pixels and the classifier is in whole numbers, poolings and gates too: weights int8 per
+filter, activations uint8 per tensor. Normalisation, classifier, temperature and softmax stay in float. Some
+ranges are set and not measured: that of the normalised pixels, and those of gates, as TFLite has them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from edgetl_exporters.candidate import Quantize
+from edgetl_exporters.graph import find_classifier, outside_nodes
+from edgetl_exporters.model import Pixels
+from edgetl_exporters.quiet import quiet
+from edgetl_exporters.to_int8 import Plan, Reader
+
+# Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
+# would put every one of them, to be rounded up here and down there.
+_ROOM = 1 + 1 / 510
+_PERCENTILE = 99.99
+# Steps from 0 on. A clipped line is clipped by what its output cannot hold: 255 steps to 1.
+_GATES = {"Sigmoid": 1 / 256, "HardSigmoid": 1 / 255}
+
+
+def quantizer(mean: Sequence[float], std: Sequence[float]) -> Quantize:
+    """Return what quantizes a float ONNX file whose pixels are normalised so, per channel of RGB in 0–1."""
+
+    def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: Path) -> None:
+        with quiet():
+            _quantize(onnx_path, out, _ranges(onnx.load(onnx_path), mean, std), plan, images, ranges)
+
+    return quantize
+
+
+def _quantize(
+    source: Path, out: Path, told: dict[str, Any], plan: Plan, images: Pixels, ranges: Path
+) -> None:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    model, trimmed = onnx.load(source), plan.ranges == "trimmed"
+    quantize_static(
+        source,
+        out,
+        Reader(images),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,
+        nodes_to_exclude=[*outside_nodes(model), *find_classifier(model).nodes],
+        calibrate_method=CalibrationMethod.Percentile if trimmed else CalibrationMethod.MinMax,
+        extra_options={"TensorQuantOverrides": told} | ({"CalibPercentile": _PERCENTILE} if trimmed else {}),
+        calibration_cache_path=ranges.with_suffix(".ethosu.json"),
+    )
+
+
+def _ranges(model: ModelProto, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    """Return how the normalised pixels and the gates are quantized, by tensor."""
+    outside = set(outside_nodes(model))
+    given = {name for node in model.graph.node if node.name in outside for name in node.output}
+    read = {name for node in model.graph.node if node.name not in outside for name in node.input}
+    low = min(-one / by for one, by in zip(mean, std, strict=True))
+    high = max((1 - one) / by for one, by in zip(mean, std, strict=True))
+    pixels = {"rmin": np.float32(_ROOM * low), "rmax": np.float32(_ROOM * high)}
+    gates = {
+        node.output[0]: [
+            {"scale": np.array(_GATES[node.op_type], np.float32), "zero_point": np.array(0, np.uint8)}
+        ]
+        for node in model.graph.node
+        if node.op_type in _GATES and node.name not in outside
+    }
+    return {name: [pixels] for name in given & read} | gates
