@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain, zip_longest
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,12 @@ def calibration_pictures(train: Labelled, count: int) -> Pixels:
     return train.pixels[balanced(keys, groups, count)]
 
 
-def part(pictures: Labelled, count: int) -> tuple[NDArray[np.intp], Labelled]:
-    """Return the places of at most `count` pictures, each class its share, and these pictures."""
+def part(pictures: Labelled, limit: float, least: int) -> tuple[NDArray[np.intp], Labelled]:
+    """Return the places of some pictures, each class its share, and these pictures.
+
+    So many that one lost answer is within the limit, 0–1, and at least `least`, where there are so many.
+    """
+    count = max(least, ceil(1 / limit))
     keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures.pixels]
     places = np.array(proportional(keys, [target.tobytes() for target in pictures.targets], count))
     sha256 = tuple(pictures.sha256[place] for place in places) if pictures.sha256 else ()

@@ -6,7 +6,6 @@ Micro's reference kernels, on verifying pictures; a candidate is tried on the CP
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 
 import onnx
@@ -118,7 +117,7 @@ def _on_kernels(
     place = givens.folder / candidate.file.stem
     embedded = _embedded(givens, candidate, wanted, place)
     givens.watcher.phase(f"int8: verify {candidate.rung} by the reference kernels")
-    places, verify = part(givens.data.verify, max(_PICTURES, ceil(1 / givens.limit)))
+    places, verify = part(givens.data.verify, givens.limit, _PICTURES)
     whole, task = givens.reference[1], givens.model.task
     reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
     any_of_them = next(iter(embedded.values()))

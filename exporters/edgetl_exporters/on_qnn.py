@@ -8,7 +8,6 @@ there: what the simulator answers has the last word.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 
 import numpy as np
 import onnx
@@ -133,7 +132,7 @@ def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
 
 def _on_device(givens: Climb, candidate: Candidate, *, looks: int) -> OnDevice:
     """Judge the file on a part of the verifying pictures as the device runs it."""
-    places, verify = part(givens.data.verify, max(_PICTURES, ceil(1 / givens.limit)))
+    places, verify = part(givens.data.verify, givens.limit, _PICTURES)
     task, whole = givens.model.task, givens.reference[1]
     reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
     measured, against = _reloaded(givens, candidate, verify)

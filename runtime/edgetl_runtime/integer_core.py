@@ -11,7 +11,7 @@ from typing import Any
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.strict_json import JSON, Fields, brief
 
-_MOST_SIDES = 4
+_MOST_SIDES, _LONGEST = 4, 2**20
 _TEXT = re.compile(r"[A-Za-z0-9._ -]{1,100}")
 
 
@@ -24,8 +24,8 @@ class Port:
     zero_point: int
 
     def __post_init__(self) -> None:
-        good = 1 <= len(self.shape) <= _MOST_SIDES and min(self.shape) >= 1
-        _require(good, f"Port.shape must be 1 to {_MOST_SIDES} numbers above 0", self.shape)
+        good = 1 <= len(self.shape) <= _MOST_SIDES and all(1 <= side <= _LONGEST for side in self.shape)
+        _require(good, f"Port.shape must be 1 to {_MOST_SIDES} numbers of 1 to {_LONGEST:,}", self.shape)
         _require(0 < self.scale < math.inf, "Port.scale must be a number above 0", self.scale)
         _require(-128 <= self.zero_point <= 127, "Port.zero_point must be -128 to 127", self.zero_point)
 
@@ -34,11 +34,12 @@ class Port:
 class IntegerCore:
     """The part of a network that an accelerator for integers runs.
 
-    reference: the file before it was compiled, which reference kernels run. head: float32 (classes, width +
-    1) in NumPy's format: the linear layer that follows in float, its bias last. input: pixels less 128.
-    output: features. accelerator, system, memory_mode, compiler: what it was compiled for, and by what. operators:
-    how many there are, and how many of them are on the NPU, which are all. sram_kib, dram_kib, flash_kib and
-    cycles_estimate: the compiler's estimates for one picture at clock_hz; no device was timed.
+    reference: the file before it was compiled, which reference kernels run. head: float32
+    (classes, width + 1) in NumPy's format: the linear layer that follows in float, its bias last. input:
+    pixels less 128. output: features. accelerator, system, memory_mode, compiler: what it was compiled for,
+    and by what. operators: how many there are, and how many of them are on the NPU, which are all. sram_kib,
+    dram_kib, flash_kib and cycles_estimate: the compiler's estimates for one picture at clock_hz; no device
+    was timed.
     """
 
     reference: str

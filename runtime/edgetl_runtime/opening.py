@@ -179,6 +179,8 @@ def candidates(manifest: Manifest, name: str, policy: Policy, device: str) -> tu
     if name == AUTO:
         fitting = [variant for variant in manifest.variants if variant.fits(device)]
         if not fitting:
+            if all(variant.core is not None for variant in manifest.variants):
+                load_engine(manifest.variants[0].engine)  # Which says what to do with firmware.
             made = ", ".join(f"{variant.name} for {variant.device!r}" for variant in manifest.variants)
             raise EngineError(f"The bundle has no variant for the device {device!r}; it has {made}.")
         return tuple(sorted(fitting, key=lambda variant: variant.device is None))
@@ -199,6 +201,8 @@ def refusal(errors: dict[str, EngineError | ProofError]) -> EngineError | ProofE
 
 
 def _is_installed(variant: Variant) -> bool:
+    if variant.core is not None:
+        return True  # Nothing could be installed for it.
     try:
         load_engine(variant.engine)
     except EngineError:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from exporter_factories import colours
 
-from edgetl_exporters.calibration import balanced, calibration_pictures, proportional
+from edgetl_exporters.calibration import balanced, calibration_pictures, part, proportional
+from edgetl_exporters.model import Labelled
 
 
 def test_classes_are_taken_in_turns() -> None:
@@ -41,3 +42,14 @@ def test_the_order_of_the_pictures_does_not_change_which_are_chosen() -> None:
     first, second = (calibration_pictures(some, 9) for some in (train, shuffled))
     assert {picture.tobytes() for picture in first} == {picture.tobytes() for picture in second}
     assert len(first) == 9
+
+
+def test_a_part_has_a_share_of_each_class_and_allows_one_lost_answer() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
+    many = Labelled(pixels, np.repeat([0, 1, 2], 100), tuple(f"{number:064x}" for number in range(300)))
+    for limit, count in ((0.05, 64), (0.01, 100), (0.005, 200), (0.001, 300)):
+        places, few = part(many, limit, 64)
+        assert len(places) == len(few) == count
+        assert min(np.bincount(few.targets)) >= count // 3
+        assert np.array_equal(few.pixels, pixels[places])
+        assert few.sha256 == tuple(f"{place:064x}" for place in places)

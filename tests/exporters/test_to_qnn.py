@@ -17,10 +17,10 @@ from edgetl_exporters import export, on_qnn
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array
 from edgetl_exporters.measure import run_file
-from edgetl_exporters.model import ExportData, Floats, Labelled
-from edgetl_exporters.on_qnn import signal_to_noise
+from edgetl_exporters.model import ExportData, Floats
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.report import Report
+from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.to_int8 import Plan, Reader
 from edgetl_exporters.to_qnn import quantizer, temperature_of, tempered, with_dequantized_pixels
 from edgetl_runtime import ContractError, Session
@@ -137,14 +137,6 @@ def test_another_temperature_changes_confidence_and_no_logit(files: dict[int, Pa
 def test_a_graph_that_does_not_begin_with_a_cast_is_refused(files: dict[int, Path]) -> None:
     with pytest.raises(ContractError, match="The graph must cast its pixels, got 'DequantizeLinear'"):
         with_dequantized_pixels(onnx.load(files[8]))
-
-
-def test_signal_to_noise_is_in_decibels() -> None:
-    wanted = np.full((4, 3), 10.0, np.float32)
-    assert signal_to_noise(wanted, wanted + 1) == pytest.approx(20)
-    assert signal_to_noise(wanted, wanted * 0) == pytest.approx(0)
-    assert signal_to_noise(wanted, wanted) == 200
-    assert not signal_to_noise(wanted, wanted * np.float32("nan")) >= 0
 
 
 def test_too_few_pictures_to_verify_on_are_refused_before_any_work(tmp_path: Path) -> None:
@@ -292,12 +284,3 @@ def test_a_graph_that_the_device_cannot_run_whole_is_left_out_with_the_reason(
     assert [row.name for row in report.variants] == ["onnx-fp32"]
     assert "graph nodes that are assigned to the default CPU EP" in report.left_out["qnn-int8"]
     assert [(row.passes, row.verified) for row in report.rungs] == [(True, False), (True, False)]
-
-
-def test_pictures_for_the_simulator_are_few_of_each_class_and_allow_one_lost_answer() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
-    many = Labelled(pixels, np.repeat([0, 1, 2], 100))
-    for limit, count in ((0.05, 64), (0.01, 100), (0.005, 200)):
-        places = on_qnn._places(many, limit)
-        assert len(places) == count
-        assert min(np.bincount(many.targets[places])) >= count // 3

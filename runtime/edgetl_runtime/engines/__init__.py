@@ -27,7 +27,8 @@ _INSTALL = {
 # What firmware opens, and why no engine here does.
 _EMBEDDED = {
     "ethos-u": "is for firmware: a microcontroller with an Arm Ethos-U runs it, by TensorFlow Lite Micro and "
-    "Arm's driver, and no Python. Build its files in as docs/quantization.md says, or name another variant here.",
+    "Arm's driver, and no Python. Build its files in as docs/quantization.md says, or name another variant "
+    "here.",
 }
 
 
