@@ -23,7 +23,7 @@ PINS = (
     "ethos-u-vela==5.2.0",
     "flatbuffers==25.12.19",
     "numpy==2.4.6",
-    "pyyaml==6.0.4",
+    "pyyaml==6.0.3",
     "tflite-micro==0.dev20261023182759",
 )
 VELA, KERNELS = (PINS[place].replace("==", " ") for place in (0, 4))

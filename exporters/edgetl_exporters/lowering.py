@@ -23,6 +23,7 @@ SAME, VALID = 0, 1
 _SHIFT = 128  # from uint8 to int8
 # Even, so that a mean of a half is a whole number of steps.
 _LARGEST_WEIGHT = 126
+_LARGEST_BIAS = 2**30
 _NEARLY = 1e-3
 _PIXELS = "pixels"
 _MOST_NAMED = 5
@@ -126,9 +127,11 @@ def _affine(
     core: _Core, name: str, ends: tuple[str, str], factors: NDArray[np.float64], offsets: NDArray[np.float64]
 ) -> None:
     """Append a depthwise convolution of 1×1: each channel times its factor, and its offset added."""
-    (source, output), steps = ends, factors / _LARGEST_WEIGHT
-    products = steps * core.tensors[source].scales[0]
-    weight, bias = np.full((1, 1, 1, len(steps)), _LARGEST_WEIGHT, np.int8), np.rint(offsets / products)
+    (source, output), (step,) = ends, core.tensors[ends[0]].scales
+    # Where the source is next to nothing the offset is all: its steps must be coarse enough for an int32.
+    steps = np.maximum(factors / _LARGEST_WEIGHT, np.abs(offsets) / (_LARGEST_BIAS * step))
+    products = steps * step
+    weight, bias = np.rint(factors / steps).astype(np.int8).reshape(1, 1, 1, -1), np.rint(offsets / products)
     inputs = (
         source,
         core.constant(f"{name}_weight", weight, scales=tuple(steps.tolist()), axis=3),

@@ -9,7 +9,7 @@ import pytest
 import tflite
 import torch
 from exporter_factories import colours
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 from photographs import gated_model, photograph_data, photograph_model
 from torch import nn
 
@@ -99,6 +99,21 @@ def test_the_first_layer_normalises(plain: ModelProto) -> None:
     got = levels * (weight.values.ravel() * weight.scales) + bias.values * np.array(bias.scales)
     want = (levels / 255 - known.mean) / np.array(known.std)
     assert np.abs(got - want).max() < 1e-4
+
+
+def test_a_gate_over_next_to_nothing_keeps_its_offset(gated: ModelProto) -> None:
+    changed = copied(gated)
+    gate = next(node for node in changed.graph.node if node.op_type == "HardSigmoid")
+    pair = next(node for node in changed.graph.node if gate.input[0] in node.output)
+    scale = next(one for one in changed.graph.initializer if one.name == pair.input[1])
+    scale.CopyFrom(numpy_helper.from_array(np.array(1e-12, np.float32), scale.name))
+    core = core_of(changed)
+    layer = next(one for one in core.operators if one.name == gate.name)
+    weight, bias = (core.tensors[name] for name in layer.inputs[1:])
+    assert weight.values is not None
+    assert bias.values is not None
+    np.testing.assert_allclose(bias.values * np.array(bias.scales), 0.5, rtol=1e-6)
+    assert not weight.values.any()
 
 
 def test_the_pixels_of_a_mean_of_a_half_keep_their_levels(tmp_path: Path) -> None:
