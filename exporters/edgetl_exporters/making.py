@@ -85,7 +85,7 @@ def _for_ethosu(
     except ContractError as error:  # Some of the network is nothing for the NPU.
         if not may_go_on:
             raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
-        rows, taken, reason = tuple[RungRow, ...](), None, str(error)
+        rows, taken, reason = tuple[RungRow, ...](), None, str(error).rstrip(".")
     else:
         rows, taken = found.rows, found.taken
         reason = "" if taken else _missed(rows, givens, may_go_on=may_go_on)
