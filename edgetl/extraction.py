@@ -146,16 +146,20 @@ class Extraction:
         self, pictures: Sequence[Picture], views: Sequence[PictureCopy], spare: int
     ) -> Generator[Computed, None, None]:
         """Decode ahead, and begin with a batch before the results of the one before it are worked on."""
-        forward, before = self._opened(), None
+        forward, begun = self._opened(), list[tuple[Sequence[Picture], Pending]]()
         with closing(decoded(activations_folder(), self._preprocess, pictures, spare)) as batches:
-            for batch, images in batches:
-                mirrored = [np.ascontiguousarray(view(images)) for view in views]
-                begun = batch, forward.start(mirrored)
-                if before is not None:
-                    yield _computed(*before)
-                before = begun
-            if before is not None:
-                yield _computed(*before)
+            try:
+                for batch, images in batches:
+                    mirrored = [np.ascontiguousarray(view(images)) for view in views]
+                    begun.append((batch, forward.start(mirrored)))
+                    if len(begun) > 1:
+                        yield _computed(*begun.pop(0))
+            except (InputError, OSError):  # What was begun before a picture that cannot be read is kept.
+                for one in begun:
+                    yield _computed(*one)
+                raise
+            for one in begun:
+                yield _computed(*one)
 
     def _opened(self) -> Forward:
         if self._forward is None:
