@@ -9,7 +9,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import features, gate, install, int8, machine, parity, report, runtime, solar_cells
+from benchmarks import (
+    export_time,
+    features,
+    gate,
+    install,
+    int8,
+    machine,
+    parity,
+    report,
+    runtime,
+    solar_cells,
+)
 from edgetl.cli import main as edgetl
 
 _DEMO = Path("demo")
@@ -30,6 +41,7 @@ def main() -> int:
         "feature extraction": lambda: features.measure(csv),
         "parity on the test pictures": lambda: parity.measure(csv, run, bundle),
         "OpenVINO, batch 1": lambda: int8.measure_speed(bundle),
+        "an export": lambda: export_time.measure(run),
         "quantizers and heads on the test pictures": lambda: int8.measure_heads(csv, run, bundle),
         "the demo's model on the test pictures": lambda: solar_cells.measure(csv, _DEMO / "receipts"),
         "the runtime installed alone": install.measure,

@@ -38,6 +38,7 @@ _THREADS = 32
 _STREAMED = 64
 _OURS, _LIMIT = "ours: Session.predict", "limit: bare decode, then bare int8"
 _TORCHVISION = "torchvision + ONNX Runtime int8"
+_ROUNDS, _PREDICTIONS = 200, 100_000
 # How many times faster than each of them one picture must be.
 _FASTER = {_TORCHVISION: 3.5, peers.MODEL_API: 2.8, peers.ULTRALYTICS: 2.5}
 
@@ -48,8 +49,8 @@ class Plan:
 
     bundle: Path
     picture: bytes
-    rounds: int = 200
-    predictions: int = 100_000
+    rounds: int = _ROUNDS
+    predictions: int = _PREDICTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +318,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--rounds", type=int, default=Plan.rounds)
-    parser.add_argument("--predictions", type=int, default=Plan.predictions)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--predictions", type=int, default=_PREDICTIONS)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
