@@ -7,6 +7,7 @@ machine is put together over several, and its tables can be made again without r
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class Answers:
         )
 
 
+@cache
 def digits(text: str) -> NDArray[np.int64]:
     """Return the class numbers that a text of digits stands for."""
     return np.array([_DIGITS.index(one) for one in text], np.int64)

@@ -7,14 +7,13 @@ import numpy as np
 
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.contract import compare
-from edgetl_exporters.ethosu_tools import KERNELS
-from edgetl_exporters.facts import rounded, rung_facts
+from edgetl_exporters.elsewhere import Elsewhere
+from edgetl_exporters.embedded import Embedded
+from edgetl_exporters.facts import rung_facts
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder
 from edgetl_exporters.measure import Judged, judge, run_file
 from edgetl_exporters.model import Labelled
-from edgetl_exporters.on_ethosu import OnKernels
-from edgetl_exporters.on_qnn import NAME, OnDevice
 from edgetl_exporters.pack import PackedVariant
 from edgetl_exporters.reference import ReferenceCase
 from edgetl_exporters.rejecting import Rejecting, judge_rejecting, threshold
@@ -88,21 +87,19 @@ def make_int8(
     )
 
 
-def make_qnn(found: OnDevice, givens: Climb, ladder: Sequence[RungRow], min_precision: float | None) -> Made:
-    """Collect what was measured of the file for the Hexagon."""
+def make_elsewhere(
+    name: VariantName,
+    found: Elsewhere,
+    givens: Climb,
+    ladder: Sequence[RungRow],
+    min_precision: float | None,
+    embedded: Embedded | None = None,
+) -> Made:
+    """Collect what was answered of a candidate's file elsewhere, or of what was compiled of it."""
     candidate = found.candidate
-    facts = {
-        "measured_on": found.device,
-        "signal_to_noise_db": rounded(found.signal_db),
-        "rung": candidate.rung,
-        "weights_bits": candidate.plan.bits,
-        "float_nodes": 0,
-        "looks": found.looks,
-        "rungs": [rung_facts(row) for row in ladder],
-    }
     return Made(
-        NAME,
-        candidate.file,
+        name,
+        candidate.file if embedded is None else embedded.compiled,
         candidate.head,
         candidate.temperature,
         found.p50_ms,
@@ -111,42 +108,8 @@ def make_qnn(found: OnDevice, givens: Climb, ladder: Sequence[RungRow], min_prec
         found.comparison,
         found.sha256,
         rejecting=_rejecting(candidate.judged, found.judged, min_precision),
-        batch=givens.static_batch or 1,
-        rungs=facts,
-    )
-
-
-def make_ethosu(
-    name: VariantName,
-    found: OnKernels,
-    givens: Climb,
-    ladder: Sequence[RungRow],
-    min_precision: float | None,
-) -> Made:
-    """Collect what the reference kernels answered for a file for an Ethos-U, and what its compiler says."""
-    candidate, embedded = found.candidate, found.embedded[name]
-    facts = {
-        "measured_on": f"reference kernels of {KERNELS}: not yet run on hardware",
-        "signal_to_noise_db": rounded(found.signal_db),
-        "rung": candidate.rung,
-        "weights_bits": candidate.plan.bits,
-        "float_nodes": 0,
-        "looks": found.looks,
-        "rungs": [rung_facts(row) for row in ladder],
-    }
-    return Made(
-        name,
-        embedded.compiled,
-        candidate.head,
-        candidate.temperature,
-        None,
-        found.judged,
-        found.reference,
-        found.comparison,
-        found.sha256,
-        rejecting=_rejecting(candidate.judged, found.judged, min_precision),
-        batch=1,
-        rungs=facts,
+        batch=1 if embedded is not None else givens.static_batch or 1,
+        rungs=found.facts(ladder),
         embedded=embedded,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from edgetl_exporters.candidate import Climb
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder, climb
-from edgetl_exporters.made import make_ethosu, make_float, make_int8, make_qnn
+from edgetl_exporters.made import make_elsewhere, make_float, make_int8
 from edgetl_exporters.model import OnMiss
 from edgetl_exporters.on_ethosu import ACCELERATORS, climb_ethosu
 from edgetl_exporters.on_qnn import NAME as QNN
@@ -58,7 +58,7 @@ def make_all(
     if QNN in wanted:
         found = climb_qnn(givens)
         if found.taken is not None:
-            made.append(make_qnn(found.taken, givens, found.rows, min_precision))
+            made.append(make_elsewhere(QNN, found.taken, givens, found.rows, min_precision))
         else:
             left_out[QNN] = _missed(found.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
             givens.watcher.note(f"Left out: {QNN}; {left_out[QNN]}.")
@@ -81,7 +81,7 @@ def _for_ethosu(
 ) -> Making:
     """Make the variants for an Ethos-U: all of them from the same candidate, or none."""
     try:
-        found = climb_ethosu(givens, wanted)
+        found, embedded = climb_ethosu(givens, wanted)
     except ContractError as error:  # Some of the network is nothing for the NPU.
         if not may_go_on:
             raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
@@ -92,7 +92,7 @@ def _for_ethosu(
     if taken is None:
         givens.watcher.note(f"Left out: {', '.join(wanted)}; {reason}.")
         return Making((), dict.fromkeys(wanted, reason), Ladder(rows, None))
-    made = tuple(make_ethosu(name, taken, givens, rows, min_precision) for name in wanted)
+    made = tuple(make_elsewhere(name, taken, givens, rows, min_precision, embedded[name]) for name in wanted)
     return Making(made, {}, Ladder(rows, None))
 
 

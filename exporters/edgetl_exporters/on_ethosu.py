@@ -5,24 +5,21 @@ Micro's reference kernels, on verifying pictures; a candidate is tried on the CP
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
 from edgetl_exporters.calibration import part
 from edgetl_exporters.candidate import Candidate, Climb
-from edgetl_exporters.contract import Comparison, compare
+from edgetl_exporters.elsewhere import Elsewhere, ElsewhereClimb, judged_elsewhere
 from edgetl_exporters.embedded import HEAD, REFERENCE, Embedded, write_head
-from edgetl_exporters.ethosu_tools import VELA, require_tools, vela
+from edgetl_exporters.ethosu_tools import KERNELS, VELA, require_tools, vela
 from edgetl_exporters.graph import read_head
 from edgetl_exporters.integer_graph import IntegerGraph
 from edgetl_exporters.ladder import rows
 from edgetl_exporters.lowering import lowered
-from edgetl_exporters.measure import Judged, judge
-from edgetl_exporters.report import RungRow
 from edgetl_exporters.rungs import Rung, climb_rung, plain, resolved
-from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.to_ethosu import quantizer
 from edgetl_exporters.to_int8 import Plan
 from edgetl_exporters.to_tflite import to_tflite
@@ -47,32 +44,6 @@ _RUNGS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OnKernels:
-    """A candidate as the reference kernels run it, beside the float model on the same pictures.
-
-    embedded: its files by variant. sha256: of the pictures' files, or empty. signal_db: of the float model's
-    logits to the difference from them. looks: how many candidates were held against these pictures.
-    """
-
-    candidate: Candidate
-    embedded: Mapping[VariantName, Embedded]
-    reference: Judged
-    judged: Judged
-    comparison: Comparison
-    sha256: tuple[str, ...]
-    signal_db: float
-    looks: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EthosUClimb:
-    """What became of the rungs; `taken` is None when each misses."""
-
-    rows: tuple[RungRow, ...]
-    taken: OnKernels | None
-
-
 def require_compiler(wanted: Sequence[VariantName]) -> None:
     """Refuse variants for an Ethos-U where they cannot be compiled, before any work is done for them.
 
@@ -84,8 +55,13 @@ def require_compiler(wanted: Sequence[VariantName]) -> None:
             require_tools(name)
 
 
-def climb_ethosu(givens: Climb, wanted: Sequence[VariantName]) -> EthosUClimb:
+def climb_ethosu(
+    givens: Climb, wanted: Sequence[VariantName]
+) -> tuple[ElsewhereClimb, Mapping[VariantName, Embedded]]:
     """Climb until a candidate is whole on all wanted NPUs, and keeps the contract by the reference kernels.
+
+    Returns:
+        What became of the rungs, and the files of the candidate that was taken, by variant.
 
     Raises:
         ContractError: there are operators that an NPU does not run.
@@ -103,35 +79,21 @@ def climb_ethosu(givens: Climb, wanted: Sequence[VariantName]) -> EthosUClimb:
         candidates.append(candidate)
         if not candidate.comparison.passes:
             continue
-        found = _on_kernels(own, candidate, wanted, looks=len(outcomes) + 1)
+        embedded = _embedded(own, candidate, wanted, place / candidate.file.stem)
+        found = _on_kernels(own, candidate, next(iter(embedded.values())), looks=len(outcomes) + 1)
         outcomes[rung.name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
         if found.comparison.passes:
-            return EthosUClimb(rows(own, candidates, outcomes), found)
-    return EthosUClimb(rows(own, candidates, outcomes), None)
+            return ElsewhereClimb(rows(own, candidates, outcomes), found), embedded
+    return ElsewhereClimb(rows(own, candidates, outcomes), None), {}
 
 
-def _on_kernels(
-    givens: Climb, candidate: Candidate, wanted: Sequence[VariantName], *, looks: int
-) -> OnKernels:
-    """Compile a candidate for all wanted NPUs, then judge it on verifying pictures by the kernels."""
-    place = givens.folder / candidate.file.stem
-    embedded = _embedded(givens, candidate, wanted, place)
+def _on_kernels(givens: Climb, candidate: Candidate, embedded: Embedded, *, looks: int) -> Elsewhere:
+    """Judge a candidate on verifying pictures by the kernels; the same file is compiled for all NPUs."""
     givens.watcher.phase(f"int8: verify {candidate.rung} by the reference kernels")
-    places, verify = part(givens.data.verify, givens.limit, _PICTURES)
-    whole, task = givens.reference[1], givens.model.task
-    reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
-    any_of_them = next(iter(embedded.values()))
-    judged = judge(task, any_of_them.logits(verify.pixels), verify.targets, candidate.temperature)
-    return OnKernels(
-        candidate=candidate,
-        embedded=embedded,
-        reference=reference,
-        judged=judged,
-        comparison=compare(reference, judged, givens.limit),
-        sha256=verify.sha256,
-        signal_db=signal_to_noise(reference.logits, judged.logits),
-        looks=looks,
-    )
+    verify = part(givens.data.verify, givens.limit, _PICTURES)
+    logits = embedded.logits(verify[1].pixels)
+    told = f"reference kernels of {KERNELS}: not yet run on hardware"
+    return judged_elsewhere(givens, candidate, verify, logits, measured_on=told, p50_ms=None, looks=looks)
 
 
 def _embedded(

@@ -7,7 +7,7 @@ there: what the simulator answers has the last word.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from edgetl_exporters.calibration import part
 from edgetl_exporters.candidate import Candidate, Climb, quantized
-from edgetl_exporters.contract import Comparison, compare
+from edgetl_exporters.contract import compare
+from edgetl_exporters.elsewhere import Elsewhere, ElsewhereClimb, judged_elsewhere
 from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.ladder import rows
-from edgetl_exporters.measure import Judged, Measured, judge, run_file
+from edgetl_exporters.measure import Measured, judge, run_file
 from edgetl_exporters.model import ExportData, Labelled
-from edgetl_exporters.report import RungRow
-from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.to_int8 import Plan
 from edgetl_exporters.to_qnn import Activations, quantizer, temperature_of, tempered
 from edgetl_exporters.variants import KINDS, VariantName
@@ -41,34 +40,6 @@ _RUNGS: tuple[tuple[str, Activations], ...] = (
     ("qnn, 8-bit activations", 8),
     ("qnn, 16-bit activations", 16),
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OnDevice:
-    """A candidate's file on the Hexagon, beside the float model on the same pictures.
-
-    device: where it ran, as the engine tells. p50_ms: of a batch, None where that is a simulator. sha256: of
-    the pictures' files, or empty. signal_db: of the float model's logits to the difference from them. looks:
-    how many candidates were held against these pictures, itself included.
-    """
-
-    candidate: Candidate
-    device: str
-    p50_ms: float | None
-    reference: Judged
-    judged: Judged
-    comparison: Comparison
-    sha256: tuple[str, ...]
-    signal_db: float
-    looks: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QnnClimb:
-    """What became of both rungs; `taken` is None when each misses."""
-
-    rows: tuple[RungRow, ...]
-    taken: OnDevice | None
 
 
 def require_device(wanted: Sequence[VariantName], data: ExportData) -> None:
@@ -92,7 +63,7 @@ def require_device(wanted: Sequence[VariantName], data: ExportData) -> None:
         )
 
 
-def climb_qnn(givens: Climb) -> QnnClimb:
+def climb_qnn(givens: Climb) -> ElsewhereClimb:
     """Try activations of 8 bits, then of 16, until a file keeps the contract on the device."""
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
@@ -110,8 +81,8 @@ def climb_qnn(givens: Climb) -> QnnClimb:
             continue
         outcomes[name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
         if found.comparison.passes:
-            return QnnClimb(rows(givens, candidates, outcomes), found)
-    return QnnClimb(rows(givens, candidates, outcomes), None)
+            return ElsewhereClimb(rows(givens, candidates, outcomes), found)
+    return ElsewhereClimb(rows(givens, candidates, outcomes), None)
 
 
 def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
@@ -130,29 +101,23 @@ def _candidate(givens: Climb, name: str, activations: Activations) -> Candidate:
     )
 
 
-def _on_device(givens: Climb, candidate: Candidate, *, looks: int) -> OnDevice:
+def _on_device(givens: Climb, candidate: Candidate, *, looks: int) -> Elsewhere:
     """Judge the file on a part of the verifying pictures as the device runs it."""
-    places, verify = part(givens.data.verify, givens.limit, _PICTURES)
-    task, whole = givens.model.task, givens.reference[1]
-    reference = judge(task, whole.logits[places], verify.targets, whole.temperature)
-    measured, against = _reloaded(givens, candidate, verify)
-    judged = judge(task, measured.logits, verify.targets, candidate.temperature)
-    comparison = compare(reference, judged, givens.limit)
-    signal_db = signal_to_noise(reference.logits, judged.logits)
-    if not signal_db >= _LEAST_SIGNAL_DB:
-        against.append(f"the logits have {signal_db:.1f} dB of signal to noise, {_LEAST_SIGNAL_DB:g} wanted")
-    comparison = replace(comparison, against=(*comparison.against, *against))
-    return OnDevice(
-        candidate=candidate,
-        device=measured.device,
+    verify = part(givens.data.verify, givens.limit, _PICTURES)
+    measured, against = _reloaded(givens, candidate, verify[1])
+    found = judged_elsewhere(
+        givens,
+        candidate,
+        verify,
+        measured.logits,
+        measured_on=measured.device,
         p50_ms=None if is_simulated(measured.device) else measured.p50_ms,
-        reference=reference,
-        judged=judged,
-        comparison=comparison,
-        sha256=verify.sha256,
-        signal_db=signal_db,
         looks=looks,
     )
+    if not found.signal_db >= _LEAST_SIGNAL_DB:
+        told = f"the logits have {found.signal_db:.1f} dB of signal to noise, {_LEAST_SIGNAL_DB:g} wanted"
+        against.append(told)
+    return found.against(against)
 
 
 def _reloaded(givens: Climb, candidate: Candidate, verify: Labelled) -> tuple[Measured, list[str]]:

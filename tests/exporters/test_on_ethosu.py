@@ -20,6 +20,7 @@ from torch import nn
 
 from edgetl.backbones.table import create_backbone
 from edgetl_exporters import ethosu_tools, export, on_ethosu
+from edgetl_exporters.elsewhere import signal_to_noise
 from edgetl_exporters.embedded import epilogue, kernel_logits, write_head
 from edgetl_exporters.ethosu_tools import run_kernels
 from edgetl_exporters.graph import read_head
@@ -29,7 +30,6 @@ from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import ExportData, Labelled, Model
 from edgetl_exporters.on_ethosu import ACCELERATORS
 from edgetl_exporters.report import Report
-from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_ethosu import quantizer
 from edgetl_exporters.to_int8 import Plan

@@ -14,13 +14,13 @@ from photographs import CLASSES, crops, photograph_data, photograph_model
 from PIL import Image
 
 from edgetl_exporters import export, on_qnn
+from edgetl_exporters.elsewhere import signal_to_noise
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array
 from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import ExportData, Floats
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.report import Report
-from edgetl_exporters.signal import signal_to_noise
 from edgetl_exporters.to_int8 import Plan, Reader
 from edgetl_exporters.to_qnn import quantizer, temperature_of, tempered, with_dequantized_pixels
 from edgetl_runtime import ContractError, Session
@@ -219,7 +219,7 @@ def test_a_symmetric_file_that_the_cpu_runs_right_is_refused_by_what_the_simulat
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_qnn, "quantizer", lambda activations: symmetric_per_tensor)
-    kept: list[on_qnn.OnDevice] = []
+    kept: list[on_qnn.Elsewhere] = []
     on_device = on_qnn._on_device
     monkeypatch.setattr(on_qnn, "_on_device", lambda *a, **k: kept.append(on_device(*a, **k)) or kept[-1])
     message = r"activations: accuracy drops by [3-9]\d\.\d points.*dB of signal to noise, 10 wanted"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgetl_exporters.signal import signal_to_noise
+from edgetl_exporters.elsewhere import signal_to_noise
 
 
 def test_signal_to_noise_is_in_decibels() -> None:
