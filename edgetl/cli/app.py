@@ -12,6 +12,7 @@ from edgetl.cli.demo import demo
 from edgetl.cli.export import export
 from edgetl.cli.machine import backbones, doctor
 from edgetl.cli.report import report
+from edgetl.cli.search import search
 from edgetl.cli.train import train
 from edgetl_runtime import __version__
 from edgetl_runtime.cli import COMMANDS, EXIT_CODES, harmless
@@ -64,6 +65,7 @@ def _forward(name: str, summary: str) -> None:
 
 app.command(short_help="Measure what decides transfer, and plan the training.", epilog=EXIT_CODES)(advise)
 app.command(short_help="Fine-tune a backbone on your pictures.", epilog=EXIT_CODES)(train)
+app.command(short_help="Search backbone, size, recipe and precision together.", epilog=EXIT_CODES)(search)
 app.command(short_help="Turn a run into a bundle of proven variants.", epilog=EXIT_CODES)(export)
 app.command(short_help="Show runs, bundles and receipts in one HTML file.", epilog=EXIT_CODES)(report)
 app.command(short_help="Do the whole job on pictures of solar cells.", epilog=EXIT_CODES)(demo)

@@ -1,0 +1,1 @@
+"""The search: which backbone, resolution, recipe and precision are best within what a device allows."""

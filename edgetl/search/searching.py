@@ -1,0 +1,189 @@
+"""A search from end to end: trial after trial until the study has enough, then int8, then what was found.
+
+Reads top to bottom as the user sees it. Any number of processes may work on one study; each sees the trials
+of all. Whoever is killed loses the trial at hand, which the next process takes up again.
+"""
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from edgetl.dataset import Dataset, check_names
+from edgetl.events import Watcher
+from edgetl.search.asked import Asked, study_name
+from edgetl.search.findings import Findings, find_rows, float_front
+from edgetl.search.in_int8 import int8_facts, measure_int8
+from edgetl.search.pareto import write_pareto
+from edgetl.search.study import Study
+from edgetl.search.trials import TakenOver, Trial, counted, is_surplus
+from edgetl.search.trying import Ground, try_out
+from edgetl.search.worker import WORKERS, alone, at_work, is_dead
+from edgetl_runtime.atomic import write_json
+from edgetl_runtime.errors import InputError
+
+DATABASE, IDENTITY, FACTS, PICTURE = "study.db", "search.json", "study.json", "pareto.svg"
+
+
+def search(
+    dataset: Dataset, asked: Asked, out: Path, watcher: Watcher | None = None, *, source: Path | None = None
+) -> Findings:
+    """Look for the best models within the limits, and leave a study.
+
+    The same call goes on with the trials that are done. Ctrl-C keeps them; `Findings.interrupted` says so.
+
+    Args:
+        out: the study's folder, made where it is not there.
+        source: what `load_dataset` was given, for the record: export reads the pictures there again.
+
+    Raises:
+        InputError: the folder has another study, the database cannot be had, or no trial led to a model.
+    """
+    check_names(dataset)
+    identity = asked.identity(dataset)
+    _claim_folder(out, identity)
+    url = asked.storage or f"sqlite:///{(out / DATABASE).absolute()}"
+    deadline = time.monotonic() + asked.time_budget_s
+    ground = Ground(dataset, asked, out, source or dataset.root, watcher or Watcher(), deadline)
+    with closing(Study(url, study_name(identity), asked.space, asked.seed)) as study:
+        return _searched(ground, study)
+
+
+def _searched(ground: Ground, study: Study) -> Findings:
+    """Do the trials and int8; write what was found, also after Ctrl-C."""
+    interrupted = False
+    try:
+        with at_work(ground.out) as token:
+            note = _do_trials(ground, study, token)
+        note += _do_int8(ground, study.trials())
+    except KeyboardInterrupt:
+        interrupted, note = True, "interrupted: the same command goes on"
+        ground.watcher.note("Interrupted: finished trials are kept, and the same command goes on.")
+    findings = _found(ground, study, (note, interrupted))
+    write_json(ground.out / FACTS, findings.to_json())
+    if findings.rows:
+        write_pareto(ground.out / PICTURE, findings.rows)
+    elif not interrupted:
+        raise InputError(_without_model(findings))
+    return findings
+
+
+def _do_trials(ground: Ground, study: Study, token: str) -> str:
+    """Try one configuration after another; return why it ended."""
+    while True:
+        study.lose_silent()
+        _lose_dead(ground, study)
+        trials = study.trials()
+        if counted(trials) >= ground.asked.trials:
+            return f"{ground.asked.trials} trials are done or at work"
+        if ground.seconds_left() <= 0:
+            return "the time budget is used up"
+        configuration = study.propose(trials)
+        if configuration is None:
+            return "all combinations are tried"
+        trial = study.begin(configuration, token)
+        if is_surplus(trial, study.trials(), ground.asked.trials):
+            study.give_up(trial.number, "surplus", "another process was first")
+            continue
+        ground.watcher.note(f"Trial {trial.number}: {configuration.told()}")
+        _do_trial(ground, study, trial)
+
+
+def _do_trial(ground: Ground, study: Study, trial: Trial) -> None:
+    """Take a trial to an end, whatever happens: nobody else would."""
+    number = trial.number
+    try:
+        with study.heard(number):
+            try_out(ground, study, trial)
+    except TakenOver:
+        ground.watcher.note(f"Trial {number} was given up by another process, which had not heard of it.")
+    except InputError as error:  # Such as weights that are not here: the others go on.
+        study.give_up(number, "failed", str(error))
+        ground.watcher.note(f"Trial {number} cannot be tried: {error}")
+    except BaseException:
+        study.give_up(number, "lost", "its process was interrupted")
+        raise
+
+
+def _lose_dead(ground: Ground, study: Study) -> None:
+    """Give up the trials of processes that died in this folder."""
+    for one in study.trials():
+        if one.state == "running" and is_dead(ground.out, one.worker):
+            study.give_up(one.number, "lost", "its process died")
+            ground.watcher.note(f"Trial {one.number} was lost with its process, and is tried again.")
+
+
+def _do_int8(ground: Ground, trials: list[Trial]) -> str:
+    """Measure the front in int8, once nobody is at work; return what is to be said of it."""
+    if "int8" not in ground.asked.precisions:
+        return ""
+    if any(one.state == "running" for one in trials):
+        return "; int8 is measured by the process that ends last, or by the same command"
+    folders = [ground.folder(one.number) for one in float_front(trials)]
+    with alone(ground.out, "int8"):
+        measure_int8([one for one in folders if one.is_dir()], ground.watcher)
+    return ""
+
+
+def _found(ground: Ground, study: Study, ended: tuple[str, bool]) -> Findings:
+    trials = tuple(one for one in study.trials() if one.state != "surplus")
+    missing = {one.number: int8_facts(ground.folder(one.number)).get("reason", "") for one in trials}
+    return Findings(
+        study=study.name,
+        asked=ground.asked,
+        trials=trials,
+        rows=find_rows(trials, ground.out),
+        no_int8={number: reason for number, reason in missing.items() if reason},
+        note=ended[0],
+        interrupted=ended[1],
+    )
+
+
+def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
+    """Write down whose folder this is, or refuse one that has another study."""
+    path = out / IDENTITY
+    if not path.exists():
+        if _is_foreign(out):
+            raise InputError(f"{str(out)!r} exists and is no study. Choose another --out, or remove it.")
+        out.mkdir(parents=True, exist_ok=True)
+    with alone(out, "folder"):
+        if not path.exists():
+            write_json(path, identity)
+    kept = _read(path)
+    if others := sorted(name for name in {*kept, *identity} if kept.get(name) != identity.get(name)):
+        raise InputError(
+            f"{str(out)!r} has a study with other {', '.join(others)}. Give the same ones to go on with it, "
+            "or choose another --out. The number of trials, the time budget and the precisions may change."
+        )
+
+
+def _is_foreign(out: Path) -> bool:
+    """Tell whether something else is there; another process may just be making the folder."""
+    if not out.is_dir():
+        return out.exists()
+    names = {one.name for one in out.iterdir()}
+    return bool(names) and WORKERS not in names
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}. Choose another --out.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{str(path)!r} is not of a study. Choose another --out.")
+    return found
+
+
+def _without_model(findings: Findings) -> str:
+    reasons = [
+        f"{one.configuration.told()}: {one.facts['reason']}"
+        for one in findings.trials
+        if "reason" in one.facts
+    ]
+    told = "; ".join(reasons[:3]) or "none was begun"
+    return (
+        f"No trial led to a model ({findings.note}): {told}. Raise --max-latency-ms, --max-size-mb or "
+        "--time-budget, or name other --candidates or smaller --sizes."
+    )

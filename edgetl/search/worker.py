@@ -1,0 +1,46 @@
+"""Whether the process that began a trial is alive: it holds a lock in the study's folder while it lives.
+
+The system drops the lock when a process ends, however it ends, and no number of a process can be taken for
+another's. Of processes that keep their runs elsewhere, nothing is known here; their heartbeat tells.
+"""
+
+import fcntl
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WORKERS = ".workers"
+
+
+@contextmanager
+def at_work(study: Path) -> Iterator[str]:
+    """Yield a token that lives as long as the block, or the process; its file stays and tells the end."""
+    token = secrets.token_hex(8)
+    path = study / WORKERS / token
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield token
+
+
+def is_dead(study: Path, token: str) -> bool:
+    """Tell whether a process is known to have ended: its lock is here, and nobody holds it."""
+    try:
+        with (study / WORKERS / token).open("r+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:  # It keeps its runs elsewhere.
+        return False
+    except BlockingIOError:
+        return False
+
+
+@contextmanager
+def alone(study: Path, what: str) -> Iterator[None]:
+    """Let one process at a time do this in the study's folder; the others wait."""
+    path = study / WORKERS / f"{what}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
