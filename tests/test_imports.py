@@ -96,13 +96,13 @@ def test_every_module_of_the_exporters_imports_where_the_workstation_is_not():
     assert "edgetl_exporters.export" in names
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["export", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["search", "--help"], ["--version"]])
 def test_help_and_version_load_neither_torch_nor_numpy(arguments):
     code = f"import json, sys\nfrom edgetl.cli import main\nassert main({arguments!r}) == 0\n"
     code += "print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names = set(json.loads(done.stdout.splitlines()[-1]))
-    assert names & {*TRAINING, "numpy", "openvino", "onnxruntime", "PIL"} <= {"typer", "rich"}
+    assert names & {*TRAINING, "numpy", "openvino", "onnxruntime", "PIL", "optuna"} <= {"typer", "rich"}
 
 
 def test_a_training_in_one_process_does_not_load_accelerate():
