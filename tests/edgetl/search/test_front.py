@@ -76,7 +76,9 @@ def test_a_fast_model_on_the_front_goes_before_an_accurate_one_behind_it() -> No
     assert not promoted(Point(0.8, 6.0, 6.0), [Point(0.4, 1.0, 1.0), others[0], *others[2:]])
 
 
-@pytest.mark.parametrize("values", [(1.1, 1.0, 1.0), (0.5, 0.0, 1.0), (0.5, 1.0, -1.0), (float("nan"), 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "values", [(1.1, 1.0, 1.0), (0.5, 0.0, 1.0), (0.5, 1.0, -1.0), (float("nan"), 1.0, 1.0)]
+)
 def test_what_is_no_point_is_refused(values: tuple[float, float, float]) -> None:
     with pytest.raises(InputError, match=r"^A point needs an accuracy in \[0, 1\], ms and MB above 0, got"):
         Point(*values)

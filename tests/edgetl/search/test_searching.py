@@ -102,7 +102,9 @@ def test_after_an_interruption_the_same_call_goes_on(dataset: Dataset, asked: As
 
 def test_what_is_beyond_a_limit_is_not_trained(dataset: Dataset, asked: Asked, tmp_path: Path) -> None:
     diary = Diary()
-    with pytest.raises(InputError, match=r"^No trial led to a model \(all combinations are tried\): .* MB, more"):
+    with pytest.raises(
+        InputError, match=r"^No trial led to a model \(all combinations are tried\): .* MB, more"
+    ):
         search(dataset, replace(asked, limits=Limits(size_mb=0.001)), tmp_path / "study", diary)
     assert "head" not in diary.phases
 

@@ -159,7 +159,10 @@ def test_a_process_elsewhere_that_falls_silent_loses_its_trial(tmp_path: Path) -
     [
         ("no url", "^--storage must be the URL of a database"),
         ("sqlite:////nowhere/at/all/study.db", "cannot be used: .*Check --storage"),
-        ("mssql+nodriver://u:secret@h/d", "^--storage must be|needs a driver that is not installed|cannot be"),
+        (
+            "mssql+nodriver://u:secret@h/d",
+            "^--storage must be|needs a driver that is not installed|cannot be",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_had_is_refused(url: str, message: str) -> None:
