@@ -20,7 +20,7 @@ from edgetl.run import FACTS, SPLITS, read_run
 from edgetl_runtime import __version__
 from edgetl_runtime.pictures import index
 
-OWN = ("train", "export", "report", "demo", "doctor", "backbones")
+OWN = ("train", "search", "export", "report", "demo", "doctor", "backbones")
 FORWARDED = ("predict", "validate", "check", "info")
 TINY = ["--backbone", "timm/test_efficientnet", "--weights", "none", "--size", "32", "--crop", "1"]
 QUICK = [*TINY, "--views", "none", "--unfreeze", "0"]
