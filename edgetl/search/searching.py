@@ -4,6 +4,7 @@ Reads top to bottom as the user sees it. Any number of processes may work on one
 of all. Whoever is killed loses the trial at hand, which the next process takes up again.
 """
 
+import hashlib
 import json
 import time
 from contextlib import closing
@@ -42,7 +43,7 @@ def search(
     """
     check_names(dataset)
     identity = asked.identity(dataset)
-    _claim_folder(out, identity)
+    _claim_folder(out, identity | {"storage": _digest(asked.storage)})
     url = asked.storage or f"sqlite:///{(out / DATABASE).absolute()}"
     deadline = time.monotonic() + asked.time_budget_s
     ground = Ground(dataset, asked, out, source or dataset.root, watcher or Watcher(), deadline)
@@ -156,6 +157,11 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
             f"{str(out)!r} has a study with other {', '.join(others)}. Give the same ones to go on with it, "
             "or choose another --out. The number of trials, the time budget and the precisions may change."
         )
+
+
+def _digest(url: str | None) -> str | None:
+    """Return what tells databases apart and shows no password: numbers of trials are those of one database."""
+    return None if url is None else hashlib.sha256(url.encode()).hexdigest()
 
 
 def _is_foreign(out: Path) -> bool:

@@ -73,11 +73,10 @@ def heads(trials: Sequence[Trial], mine: int) -> list[Point]:
     return [point for point in found if point is not None]
 
 
-def ancestor(mine: Trial, trials: Sequence[Trial]) -> Trial | None:
-    """Return the latest trial of the same configuration that was lost before, if there is one."""
-    lost = [
+def ancestors(mine: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials of the same configuration that were lost before, the latest first."""
+    return [
         one
-        for one in trials
+        for one in sorted(trials, key=lambda one: -one.number)
         if one.state == "lost" and one.configuration == mine.configuration and one.number < mine.number
     ]
-    return max(lost, key=lambda one: one.number, default=None)

@@ -21,9 +21,10 @@ from edgetl.run import FACTS, Run, read_run
 from edgetl.search.asked import Asked
 from edgetl.search.front import REDUCTION, Point, promoted
 from edgetl.search.study import Study
-from edgetl.search.trials import Trial, ancestor, heads
+from edgetl.search.trials import Trial, ancestors, heads
 from edgetl.search.worker import is_dead
 from edgetl.training import train
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.statistics import wilson
 
 
@@ -120,11 +121,17 @@ def _kept(place: Path) -> Run | None:
 
 def _inherit(ground: Ground, study: Study, trial: Trial) -> None:
     """Take over what a lost trial of the same configuration has left in this folder."""
-    lost = ancestor(trial, study.trials())
-    if lost is None or not ground.folder(lost.number).is_dir() or not is_dead(ground.out, lost.worker):
-        return
-    ground.folder(lost.number).rename(ground.folder(trial.number))
-    ground.watcher.note(f"Trial {trial.number} goes on where trial {lost.number} was.")
+    mine = ground.folder(trial.number)
+    if mine.exists():
+        raise InputError(
+            f"{str(mine)!r} is there before trial {trial.number} is: it belongs to a study whose database is "
+            "gone. Choose another --out, or remove it."
+        )
+    for lost in ancestors(trial, study.trials()):
+        if ground.folder(lost.number).is_dir() and is_dead(ground.out, lost.worker):
+            ground.folder(lost.number).rename(mine)
+            ground.watcher.note(f"Trial {trial.number} goes on where trial {lost.number} was.")
+            return
 
 
 def _facts(ground: Ground, run: Run) -> dict[str, Any]:

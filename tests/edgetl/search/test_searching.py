@@ -126,6 +126,20 @@ def test_a_folder_that_is_no_study_is_left_alone(dataset: Dataset, asked: Asked,
     assert [one.name for one in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_what_another_database_has_left_is_not_taken_for_a_trial(
+    dataset: Dataset, asked: Asked, tmp_path: Path
+) -> None:
+    (tmp_path / "study" / ".workers").mkdir(parents=True)
+    (tmp_path / "study" / "trial-0").mkdir()
+    with pytest.raises(
+        InputError, match="No trial led to a model .* belongs to a study whose database is gone"
+    ):
+        space = replace(asked.space, backbones=asked.space.backbones[:1], sizes=(32,))
+        search(dataset, replace(asked, space=space), tmp_path / "study")
+    with pytest.raises(InputError, match="has a study with other backbones, sizes, storage"):
+        search(dataset, replace(asked, storage="sqlite:///other.db"), tmp_path / "study")
+
+
 @pytest.mark.slow
 def test_after_kill_9_the_same_command_goes_on(dataset: Dataset, asked: Asked, tmp_path: Path) -> None:
     """The process dies in its second trial; the first one stays, the second one is tried again."""
