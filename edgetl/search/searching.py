@@ -160,7 +160,7 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
 
 
 def _digest(url: str | None) -> str | None:
-    """Return what tells databases apart and shows no password: numbers of trials are those of one database."""
+    """Return what tells databases apart and shows no password; a number of a trial is one of its database."""
     return None if url is None else hashlib.sha256(url.encode()).hexdigest()
 
 

@@ -132,7 +132,7 @@ def test_what_another_database_has_left_is_not_taken_for_a_trial(
     (tmp_path / "study" / ".workers").mkdir(parents=True)
     (tmp_path / "study" / "trial-0").mkdir()
     with pytest.raises(
-        InputError, match="No trial led to a model .* belongs to a study whose database is gone"
+        InputError, match=r"No trial led to a model .* belongs to a study whose database is gone"
     ):
         space = replace(asked.space, backbones=asked.space.backbones[:1], sizes=(32,))
         search(dataset, replace(asked, space=space), tmp_path / "study")
