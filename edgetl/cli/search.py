@@ -96,14 +96,27 @@ def _run(data: Path, out: Path, asked: "Asked", given: tuple[Path | None, float]
         watcher.phase("pictures")
         dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
         findings = search_study(dataset, asked, out, watcher, source=data)
-        best = findings.best
-        if bundle is not None and best is not None and best.run is not None and not findings.interrupted:
-            from edgetl.pipeline import export_run
-
-            export_run(best.run, bundle, watcher=watcher)
-            watcher.note(f"Exported: trial {best.trial} to {bundle}")
     show(findings.to_json() if as_json else render_findings(findings, out))
-    return 130 if findings.interrupted else 0
+    if findings.interrupted:
+        return 130
+    return 0 if bundle is None else _export(findings, bundle)
+
+
+def _export(findings: "Findings", bundle: Path) -> int:
+    """Export the most accurate model; 3 where others are still at work on what may be better."""
+    from edgetl.cli.console import open_watcher
+    from edgetl.pipeline import export_run
+
+    running = [one.number for one in findings.trials if one.state == "running"]
+    best = findings.best
+    with open_watcher() as watcher:
+        if running or best is None or best.run is None:
+            why = f"trials {running} are at work" if running else "the models of the front lie elsewhere"
+            watcher.note(f"Nothing is exported: {why}. When they are done, give the same command there.")
+            return 3
+        export_run(best.run, bundle, watcher=watcher)
+        watcher.note(f"Exported: trial {best.trial} to {bundle}")
+    return 0
 
 
 def render_findings(findings: "Findings", out: Path) -> str:

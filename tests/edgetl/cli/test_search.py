@@ -1,13 +1,14 @@
 """`edgetl search`: what it refuses before any work, and what it shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from edgetl_factories import colour_folder
 
 from edgetl.cli import main
-from edgetl.cli.search import render_findings
+from edgetl.cli.search import _export, render_findings
 from edgetl.search.asked import Asked
 from edgetl.search.findings import Findings, find_rows
 from edgetl.search.front import Point
@@ -71,6 +72,25 @@ def test_the_json_holds_no_address_of_a_database(findings: Findings) -> None:
     told = json.dumps(findings.to_json())
     assert "storage" not in told
     assert json.loads(told)["front"][0]["trial"] == 2
+
+
+def test_nothing_is_exported_while_others_are_at_work(
+    findings: Findings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = replace(findings, trials=(*findings.trials, trial(4, "running", None, tmp_path)))
+    assert _export(busy, tmp_path / "bundle") == 3
+    assert "Nothing is exported: trials [4] are at work." in capsys.readouterr().err
+    assert _export(replace(findings, rows=()), tmp_path / "bundle") == 3
+    assert "the models of the front lie elsewhere" in capsys.readouterr().err
+
+
+def test_the_most_accurate_model_is_exported(
+    findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[Path] = []
+    monkeypatch.setattr("edgetl.pipeline.export_run", lambda run, out, watcher: exported.extend((run, out)))
+    assert _export(findings, tmp_path / "bundle") == 0
+    assert exported == [tmp_path / "trial-0" / "run", tmp_path / "bundle"]
 
 
 @pytest.mark.parametrize(
