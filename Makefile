@@ -14,7 +14,7 @@ PINS := pyproject.toml runtime/pyproject.toml constraints.txt
 RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: setup lint type test test-slow test-system test-device demo bench wheels clean help
+.PHONY: setup lint type test test-slow test-system test-device demo bench docs wheels clean help
 
 setup: $(VENV)/.ready  ## make .venv and install edgetl there with all extras, at the versions of constraints.txt
 
@@ -50,6 +50,9 @@ demo: $(VENV)/.ready  ## do the whole job on 2,624 photographs of solar cells: t
 bench: $(VENV)/.ready  ## measure what README.md and docs/ claim, on this machine
 	$(BIN)/python -m benchmarks.run
 
+docs: $(VENV)/.ready  ## build the site of the documentation into site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir site
+
 wheels: $(VENV)/.ready  ## build both distributions into dist/ and check what is in them
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
@@ -57,7 +60,7 @@ wheels: $(VENV)/.ready  ## build both distributions into dist/ and check what is
 	EDGETL_DIST=dist $(BIN)/pytest -q tests/test_packaging.py
 
 clean:  ## remove what was built, the caches and the demo's folder; .venv stays
-	rm -rf $(DEVICE) dist build demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(DEVICE) dist build demo site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 help:  ## show this list
@@ -69,7 +72,7 @@ $(VENV)/.ready: $(PINS) exporters/edgetl_exporters/ethosu_tools.py
 	$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt \
-	  --build-constraints constraints.txt --editable '.[dev,demo,fast,lite]'
+	  --build-constraints constraints.txt --editable '.[dev,demo,docs,fast,lite]'
 	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --requirement pyproject.toml --extra qnn || \
 	  echo "note: Qualcomm's simulator cannot be installed here; the tests that need it are skipped." >&2
 	@$(BIN)/python -m edgetl_exporters.ethosu_tools || \

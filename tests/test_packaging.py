@@ -218,6 +218,6 @@ def test_every_requirement_is_pinned_at_a_version_that_it_allows():
 
 
 def test_all_that_edgetl_brings_along_is_installed_at_its_pinned_version():
-    pinned, found = pins(), closure(Requirement("edgetl[dev,demo,lite]"))
+    pinned, found = pins(), closure(Requirement("edgetl[dev,demo,docs,lite]"))
     del found["edgetl"]
     assert {name: pinned.get(name) for name in found} == found
