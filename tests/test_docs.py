@@ -13,7 +13,12 @@ from edgetl_runtime.manifest import Case, FileEntry, Manifest, Normalization, Va
 from edgetl_runtime.preprocess import Preprocess
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
 FORMAT = (ROOT / "docs/bundle-format.md").read_text(encoding="utf-8")
 JSON_BLOCKS = re.findall(r"```json\n(.*?)```", FORMAT, re.DOTALL)
 

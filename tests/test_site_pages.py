@@ -48,7 +48,8 @@ STAND_INS = {
   check) "$PYTHON" -m edgetl "$@"; code=$?; [ $code = 3 ] && exit 0; exit $code ;;
   *) exec "$PYTHON" -m edgetl "$@" ;;
 esac""",
-    "edgetl-runtime": """"$PYTHON" -c "import sys, edgetl_runtime.cli as cli; sys.exit(cli.main())" "$@"; code=$?
+    "edgetl-runtime": """"$PYTHON" -c "import sys, edgetl_runtime.cli as cli; sys.exit(cli.main())" "$@"
+code=$?
 [ "$1 $code" = "check 3" ] && exit 0; exit $code""",
     "torchrun": f'exec "$PYTHON" -m torch.distributed.run "$@" {QUICK}',
     "make": f'command -p make --dry-run -C "{ROOT}" "$@" > /dev/null',
