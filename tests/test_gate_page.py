@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs/gate.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
-    return [re.sub("^   ", "", one, flags=re.MULTILINE) for one in found]
+    return [re.sub("^    ", "", one, flags=re.MULTILINE) for one in found]
 
 
 def test_every_flag_is_one_of_a_command_or_of_the_plugin(capsys):
