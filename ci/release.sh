@@ -35,7 +35,7 @@ echo "== build and check"
 rm -rf dist
 "$VENV/bin/python" -m build --no-isolation --outdir dist . > "$work/build.log"
 "$VENV/bin/python" -m build --no-isolation --outdir dist runtime >> "$work/build.log"
-"$VENV/bin/python" -m twine check dist/*
+"$VENV/bin/python" -m twine check --strict dist/*
 EDGETL_DIST=dist "$VENV/bin/pytest" -q tests/test_packaging.py
 
 # The environment is removed before the next one is made: torch takes gigabytes.

@@ -97,6 +97,7 @@ def test_the_device_app_is_the_example_and_runs_on_a_bundle(tmp_path):
     shown = block("Use it in your device app", "python")
     assert app.read_text(encoding="utf-8").endswith(f"\n\n{shown}")
     assert len(shown.splitlines()) <= 10
+    assert f"```python\n{shown}```" in (ROOT / "runtime/README.md").read_text(encoding="utf-8")
     bundle = tiny_bundle(tmp_path / "bundle")
     pictures = [str(write_colour(tmp_path / f"{colour}.png", colour)) for colour in CLASSES]
     command = [sys.executable, "-", str(bundle), *pictures]

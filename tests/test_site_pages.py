@@ -193,9 +193,11 @@ def test_the_quick_start_leaves_what_it_says(quick_start: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in SLOW if page != "index.md"])
-def test_a_page_that_trains_or_exports_runs(page: str, tmp_path: Path, quick_start: Path) -> None:
-    # A run names the pictures that it was made of, so the reader's own must be the same.
-    read(page, tmp_path, SLOW[page], quick_start)
+def test_a_page_that_trains_or_exports_runs(
+    page: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    things = SLOW[page]
+    read(page, tmp_path, things, request.getfixturevalue("quick_start") if "run" in things else None)
 
 
 def flags(page: str) -> set[str]:
