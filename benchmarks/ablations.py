@@ -14,33 +14,34 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from benchmarks.ablations_table import write_page
-from benchmarks.answers import probabilities
-from benchmarks.cells import Answers, cell_file
+from benchmarks.ablations_table import Case, table
+from benchmarks.answers import answers_of
+from benchmarks.cells import cell_file
+from benchmarks.pages import write_table
 from benchmarks.sets import make_set
+from edgetl.advise.plan import Approach, settings
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.recipe import Recipe
-from edgetl.run import read_run
 from edgetl.training import train
 
 _SETS = Path(__file__).parent / "results" / "sets"
 SOURCES = {"fashion": "fashion-10000", "pictograms": "pictograms", "solar-cells": "solar-cells-193"}
-APPROACHES: Mapping[str, dict[str, Any]] = {
-    "head": {"unfreeze": ()},
-    "output": {"unfreeze": "output"},
-    "input": {"unfreeze": "input"},
-    "full": {"unfreeze": (9,)},  # EfficientNet-Lite0 has so many stages.
-    "scratch": {"weights": "none"},
+APPROACHES: Mapping[str, Approach] = {
+    "head": "head",
+    "output": "staged",
+    "input": "input",
+    "full": "full",
+    "scratch": "scratch",
 }
+_STAGES = 9  # of EfficientNet-Lite0
 SHIFTS = ("none", "blur", "relabelled")
 PER_CLASS = ("5", "20", "100", "all")
 _RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
@@ -48,20 +49,6 @@ _RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
 _MOST_TEST = 2_000
 _BLUR, _NOISE = 1 / 40, 25.0  # of the shorter side; of 255
 Row = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is trained on. shift: of the pictures or of the classes. per_class: training pictures, or all."""
-
-    source: str
-    shift: str
-    per_class: str
-
-    @property
-    def name(self) -> str:
-        """Of the cells' files."""
-        return f"ablation-{self.source}-{self.shift}-{self.per_class}"
 
 
 def main() -> int:
@@ -78,7 +65,9 @@ def main() -> int:
             dataset = load_dataset(case_csv(case, seed, _SETS))
             for approach in missing:
                 _run(case, seed, approach, dataset)
-    write_page(all_cases(), tuple(APPROACHES))
+    text = table(all_cases(), tuple(APPROACHES))
+    print(text)
+    write_table("ablations.md", "ablations.py", text)
     return 0
 
 
@@ -90,16 +79,13 @@ def all_cases() -> list[Case]:
 
 def _run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
     print(f"{case.name}, seed {seed}, {approach} …", flush=True)
-    recipe = replace(_RECIPE, seed=seed, **APPROACHES[approach])
+    recipe = replace(_RECIPE, seed=seed, **settings(APPROACHES[approach], _STAGES))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
         begun, cpu = perf_counter(), process_time()
         train(dataset, recipe, place)
         spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
-        classes, pictures = list(read_run(place).classes), dataset.test
-        targets = [classes.index(one.labels[0]) for one in pictures]
-        paths = [str(one.path) for one in pictures]
-        answers = Answers(paths, targets, probabilities(place, pictures))
+        answers = answers_of(place, dataset.test)
     answers.cell(case.name, seed, approach, [spent]).write()
 
 

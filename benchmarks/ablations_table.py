@@ -1,39 +1,27 @@
-"""The page of the ablations, from the cells that are there."""
+"""The table of the ablations, from the cells that are there."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
 
-from benchmarks.cells import CELLS, Cell, read_cell
+from benchmarks.cells import Cell, read_cell
 from benchmarks.train_table import paired
-from edgetl_runtime.atomic import write_text
 
-_PAGE = Path(__file__).parents[1] / "docs" / "ablations.md"
-_BEGIN, _END = "<!-- benchmarks/ablations.py writes from here -->\n", "<!-- to here -->\n"
 _MOST_SEEDS = 10
 
 
-class Case(Protocol):
-    """What was trained on."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is trained on. shift: of the pictures or of the classes. per_class: training pictures, or all."""
+
+    source: str
+    shift: str
+    per_class: str
 
     @property
-    def source(self) -> str: ...
-    @property
-    def shift(self) -> str: ...
-    @property
-    def per_class(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-
-
-def write_page(cases: Sequence[Case], approaches: Sequence[str]) -> None:
-    """Put the table into docs/ablations.md, and print it."""
-    text = table(cases, approaches)
-    print(text)
-    page = _PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(_BEGIN)
-    write_text(_PAGE, before + _BEGIN + text + _END + rest.partition(_END)[2])
+    def name(self) -> str:
+        """Of the cells' files."""
+        return f"ablation-{self.source}-{self.shift}-{self.per_class}"
 
 
 def table(cases: Sequence[Case], approaches: Sequence[str]) -> str:
@@ -48,7 +36,6 @@ def table(cases: Sequence[Case], approaches: Sequence[str]) -> str:
 
 
 def _cells(name: str, approach: str) -> list[Cell]:
-    assert CELLS.exists(), "run benchmarks.ablations first"
     found = (read_cell(name, seed, approach) for seed in range(_MOST_SEEDS))
     return [one for one in found if one]
 

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks.int8 import measure_speed
+from benchmarks.pages import write_table
 from edgetl.dataset import load_dataset
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
@@ -41,8 +42,6 @@ NAMES = (
     *("timm/regnetx_002", "timm/mobilenetv4_conv_small"),
 )
 MAX_DROP = 0.005
-_PAGE = Path(__file__).parents[1] / "docs" / "quantization.md"
-_BEGIN, _END = "<!-- benchmarks/export.py writes from here -->\n", "<!-- to here -->\n"
 _CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _SIDE = 96
 _ROW = "row.json"
@@ -61,10 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in given.names:
         print(json.dumps(measure(name, pictures, _place(given.work, name))), flush=True)
     done = (_place(given.work, name) / _ROW for name in NAMES)
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in done if path.exists()]
-    page = _PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(_BEGIN)
-    _PAGE.write_text(before + _BEGIN + table(rows) + _END + rest.partition(_END)[2], encoding="utf-8")
+    rows = [_read(path) for path in done if path.exists()]
+    write_table("quantization.md", "export.py", table(rows))
     return 0
 
 
@@ -87,7 +84,11 @@ def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
         if not bundle.exists():
             export_run(run, bundle, max_drop=MAX_DROP, on_miss="fp16")
         found.write_text(json.dumps(_row(name, bundle, data, work), indent=2) + "\n", encoding="utf-8")
-    row: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return _read(found)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return row
 
 

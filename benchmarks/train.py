@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.answers import probabilities
+from benchmarks.answers import answers_of
 from benchmarks.cells import Answers, Cell, cell_file
 from benchmarks.sets import make_set
 from benchmarks.train_table import page
+from edgetl_runtime.pictures import index
 
 _HERE = Path(__file__).parent
 _WORK = _HERE / "results" / "train"
@@ -97,15 +98,8 @@ def _ours(csv: Path, name: str, seed: int, method: str) -> Cell:
     subprocess.run([*command, *flags], check=True, env=environment, stdout=subprocess.DEVNULL)
     seconds, cpu = perf_counter() - begun, _children_cpu() - cpu
     shutil.rmtree(place.with_suffix(".cache"))
-    from edgetl.run import read_run
-    from edgetl_runtime.pictures import index
-
     pictures = [one for one in index(csv).pictures if one.split == "test"]
-    classes = list(read_run(place).classes)
-    paths = [str(one.path) for one in pictures]
-    targets = [classes.index(one.labels[0]) for one in pictures]
-    answers = Answers(paths, targets, probabilities(place, pictures))
-    return answers.cell(name, seed, method, [{"seconds": seconds, "cpu_seconds": cpu}])
+    return answers_of(place, pictures).cell(name, seed, method, [{"seconds": seconds, "cpu_seconds": cpu}])
 
 
 def _peer(csv: Path, name: str, seed: int, method: str) -> Cell:

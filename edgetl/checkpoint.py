@@ -5,6 +5,7 @@ The folder is a hidden sibling of the run and goes away when the run is written.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from torch import Tensor
 from edgetl_runtime.atomic import write_bytes
 
 State = dict[str, Tensor]
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> State:
+    """Return the tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)

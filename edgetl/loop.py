@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from torch import nn
 
-from edgetl.checkpoint import Checkpoint, Slot
+from edgetl.checkpoint import Checkpoint, Slot, under
 from edgetl.events import Epoch
 from edgetl.scoring import Score
 from edgetl.tail import Diverged, StepData, choosing_score, working_copy
@@ -117,8 +117,6 @@ def _restore(saved: Checkpoint | None, tuner: Tuner, best: nn.Module) -> list[Ep
     """Load a checkpoint, if there is one, and return the epochs that are done."""
     if saved is None:
         return []
-    best.load_state_dict(
-        {n.removeprefix("best."): t for n, t in saved.tensors.items() if n.startswith("best.")}
-    )
+    best.load_state_dict(under("best.", saved.tensors))
     tuner.restore(saved.tensors)
     return [Epoch(**epoch) for epoch in saved.facts["epochs"]]

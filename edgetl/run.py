@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from edgetl.backbones import Backbone, create_backbone, state_id
+from edgetl.checkpoint import under
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Task
 from edgetl_runtime.preprocess import Preprocess
@@ -177,10 +178,7 @@ def read_module(folder: Path) -> nn.Sequential:
 
 def _load(module: nn.Module, folder: Path, prefix: str) -> None:
     try:
-        weights = load_file(folder / MODEL)
-        module.load_state_dict(
-            {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
-        )
+        module.load_state_dict(under(prefix, load_file(folder / MODEL)))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _damaged(folder, f"{MODEL} ({error})") from error
 

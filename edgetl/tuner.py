@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgetl.cache import Rows
-from edgetl.checkpoint import State, pack_optimizer, unpack_optimizer
+from edgetl.checkpoint import State, pack_optimizer, under, unpack_optimizer
 from edgetl.device import DeviceName
 from edgetl.ranks import here, share
 from edgetl.synced import SyncedStatistics
@@ -95,9 +95,7 @@ class Tuner:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take up what `state` gave; other tensors are left alone."""
         for prefix, module in (("tail.", self.tail), ("average.", self.average)):
-            module.load_state_dict(
-                {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-            )
+            module.load_state_dict(under(prefix, state))
         unpack_optimizer(self.optimizer, dict(state))
 
     def _learn(

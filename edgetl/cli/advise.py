@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from edgetl.cli.flags import Debug, Json, finish, show
+from edgetl.cli.flags import (
+    Debug,
+    Json,
+    MaxLatencyMs,
+    MaxSizeMb,
+    MaxUnreadable,
+    Pictures,
+    Seed,
+    finish,
+    show,
+)
 
 Backbones = Annotated[
     list[str] | None,
@@ -18,14 +28,10 @@ Trials = Annotated[
 
 
 def advise(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
-    ],
+    data: Pictures,
     backbone: Backbones = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")
-    ] = None,
-    max_size_mb: Annotated[float | None, typer.Option(help="Of the exported files as fp16.")] = None,
+    max_latency_ms: MaxLatencyMs = None,
+    max_size_mb: MaxSizeMb = None,
     size: Annotated[int | None, typer.Option(help="Side of the network's input, in pixels.")] = None,
     views: Annotated[
         str | None, typer.Option(help="Mirrored copies that mean the same: none, hflip, flips.")
@@ -36,8 +42,8 @@ def advise(
     out: Annotated[
         Path | None, typer.Option(help="Folder for advice.json and advise.html, with thumbnails.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    max_unreadable: Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")] = 0.05,
+    seed: Seed = 0,
+    max_unreadable: MaxUnreadable = 0.05,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgetl.cli.flags import Debug, Json, finish, show
+from edgetl.cli.flags import Debug, Json, by_commas, finish, show
 from edgetl_runtime.commands import parse_points
 from edgetl_runtime.errors import InputError
 
@@ -99,7 +99,7 @@ def export(
             "sign": sign,
         }
         if variants is not None:
-            options["variants"] = [name.strip() for name in variants.split(",") if name.strip()]
+            options["variants"] = by_commas(variants)
         if calibration is not None:
             options["calibration"] = calibration
         described = {"mean": mean, "std": std, "layout": layout, "preprocess": (size, crop)}

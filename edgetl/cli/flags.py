@@ -3,12 +3,22 @@
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgetl_runtime.cli import guarded, print_text
 
+Pictures = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
+]
+MaxUnreadable = Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")]
+MaxLatencyMs = Annotated[
+    float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")
+]
+MaxSizeMb = Annotated[float | None, typer.Option(help="Of the exported files as fp16.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -35,6 +45,11 @@ def flag(key: str, kind: Any, name: str, told: str, **more: Any) -> inspect.Para
     """Return a flag for `with_flags`; one that is not given is None."""
     annotation = Annotated[kind | None, typer.Option(name, help=told, **more)]
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def by_commas(text: str) -> tuple[str, ...]:
+    """Return the words between commas, without the empty ones."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def finish(command: Callable[[], int], debug: bool) -> None:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetl.cli.flags import Debug, Json, finish, show
+from edgetl.cli.flags import (
+    Debug,
+    Json,
+    MaxLatencyMs,
+    MaxSizeMb,
+    MaxUnreadable,
+    Pictures,
+    Seed,
+    by_commas,
+    finish,
+    show,
+)
 from edgetl_runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,9 +44,7 @@ Storage = Annotated[
 
 
 def search(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
-    ],
+    data: Pictures,
     out: Annotated[
         Path, typer.Option("--out", metavar="STUDY", help="The study's folder; one there goes on.")
     ],
@@ -45,18 +54,16 @@ def search(
     sizes: Sizes = "128,160,native",
     recipes: Recipes = "staged,full,augmented",
     precisions: Precisions = "float,int8",
-    max_latency_ms: Annotated[
-        float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")
-    ] = None,
-    max_size_mb: Annotated[float | None, typer.Option(help="Of the exported files as fp16.")] = None,
+    max_latency_ms: MaxLatencyMs = None,
+    max_size_mb: MaxSizeMb = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings of all trials.")] = None,
     storage: Storage = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", metavar="BUNDLE", help="Export the most accurate model at the end."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    max_unreadable: Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")] = 0.05,
+    seed: Seed = 0,
+    max_unreadable: MaxUnreadable = 0.05,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -202,7 +209,7 @@ def _asked(words: dict[str, str | None], recipe: Path | None, **given: Any) -> "
 
 def _split(text: str | None) -> tuple[str, ...]:
     """Return the words between commas, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    return tuple(dict.fromkeys(by_commas(text or "")))
 
 
 def _size(text: str) -> int:

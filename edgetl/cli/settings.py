@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from edgetl.backbones import Source
+from edgetl.cli.flags import by_commas
 from edgetl.recipe import Direction, Recipe, Unfreeze, read_recipe
 from edgetl_runtime.errors import InputError
 
@@ -58,7 +59,7 @@ def _parsed(name: str, value: Any) -> Any:
     if name == "unfreeze":
         return parse_unfreeze(value)
     if name == "candidates":
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return by_commas(value)
     if name in _NUMBERS and value != "auto":
         return _number(name, value)
     return value

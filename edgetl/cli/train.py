@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgetl.cli.flags import Debug, Json, finish, show
+from edgetl.cli.flags import Debug, Json, MaxUnreadable, Pictures, finish, show
 from edgetl.cli.recipe_flags import with_recipe_flags
 from edgetl.ranks import together
 from edgetl_runtime.cli import guarded
@@ -14,12 +14,10 @@ from edgetl_runtime.cli import guarded
 
 @with_recipe_flags
 def train(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
-    ],
+    data: Pictures,
     out: Annotated[Path, typer.Option("--out", help="The run's folder, to be made.")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings; flags override it.")] = None,
-    max_unreadable: Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")] = 0.05,
+    max_unreadable: MaxUnreadable = 0.05,
     as_json: Json = False,
     debug: Debug = False,
     **settings: Any,

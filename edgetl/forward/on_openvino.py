@@ -21,8 +21,7 @@ class OpenVinoForward:
     def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None:
         compiled = compile_stages(module, size, precision, device)
         count = max(2, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self._requests = deque(compiled.create_infer_request() for _ in range(count))
-        self._running: dict[Any, _Running] = {}
+        self._ring = deque(_Running(compiled.create_infer_request()) for _ in range(count))
 
     def start(self, batches: Sequence[NDArray[np.uint8]]) -> Pending:
         """See `Forward`."""
@@ -31,27 +30,27 @@ class OpenVinoForward:
 
     def _begin(self, batch: NDArray[np.uint8]) -> "_Running":
         """Use the request that has been at work longest, once what it found is kept."""
-        request = self._requests[0]
-        self._requests.rotate(-1)
-        if (before := self._running.get(request)) is not None:
-            before.outputs()
-        request.start_async({0: _padded(batch)})
-        self._running[request] = _Running(request, len(batch))
-        return self._running[request]
+        before = self._ring.popleft()
+        before.outputs()
+        self._ring.append(_Running(before.request, batch))
+        return self._ring[-1]
 
 
 class _Running:
-    """A batch in flight, or what came of it."""
+    """A batch in flight, or what came of it; of a request that is new, nothing did."""
 
-    def __init__(self, request: Any, count: int) -> None:
-        self._request, self._count = request, count
-        self._found: list[NDArray[np.float32]] | None = None
+    def __init__(self, request: Any, batch: NDArray[np.uint8] | None = None) -> None:
+        self.request, self._found = request, list[NDArray[np.float32]]()
+        self._waits_for = 0 if batch is None else len(batch)
+        if batch is not None:
+            request.start_async({0: _padded(batch)})
 
     def outputs(self) -> list[NDArray[np.float32]]:
         """Wait for it, once."""
-        if self._found is None:
-            self._request.wait()
-            self._found = [tensor.data[: self._count].copy() for tensor in self._request.output_tensors]
+        if self._waits_for:
+            self.request.wait()
+            self._found = [tensor.data[: self._waits_for].copy() for tensor in self.request.output_tensors]
+            self._waits_for = 0
         return self._found
 
 

@@ -9,7 +9,7 @@ from edgetl.search.asked import Asked, PrecisionName
 from edgetl.search.front import Point, front
 from edgetl.search.in_int8 import int8_facts
 from edgetl.search.space import Configuration
-from edgetl.search.trials import Trial
+from edgetl.search.trials import Trial, trial_folder
 
 FORMAT_VERSION = 1
 
@@ -77,7 +77,7 @@ def find_rows(trials: Sequence[Trial], out: Path) -> tuple[Row, ...]:
     """Return all models of the trials that are complete, the most accurate first, and mark the front."""
     rows = [row for one in trials if one.state == "complete" for row in _rows(one, out)]
     best = set(front([row.point for row in rows]))
-    marked = [_marked(row, place in best) for place, row in enumerate(rows)]
+    marked = [replace(row, on_front=place in best) for place, row in enumerate(rows)]
     return tuple(sorted(marked, key=lambda row: (-row.point.accuracy, row.point.p50_ms, row.trial)))
 
 
@@ -89,7 +89,7 @@ def float_front(trials: Sequence[Trial]) -> list[Trial]:
 
 def _rows(trial: Trial, out: Path) -> list[Row]:
     assert trial.point is not None
-    folder = out / f"trial-{trial.number}"
+    folder = trial_folder(out, trial.number)
     here = str(folder.resolve()) == trial.facts["folder"] and folder.is_dir()
     facts, step = trial.facts, str(trial.facts["step"])
     run = folder / "run" if here else None
@@ -111,10 +111,6 @@ def _rows(trial: Trial, out: Path) -> list[Row]:
         row,
         Row(trial.number, trial.configuration, "int8", point, int8["chosen"], int8["verified"], step, run),
     ]
-
-
-def _marked(row: Row, on_front: bool) -> Row:
-    return replace(row, on_front=on_front)
 
 
 def _row(row: Row) -> dict[str, Any]:

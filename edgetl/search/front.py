@@ -24,6 +24,10 @@ class Point:
     p50_ms: float
     size_mb: float
 
+    def values(self) -> list[float]:
+        """Give the three, as a study keeps them."""
+        return [self.accuracy, self.p50_ms, self.size_mb]
+
     def __post_init__(self) -> None:
         if not (0 <= self.accuracy <= 1 and self.p50_ms > 0 and self.size_mb > 0):
             raise InputError(f"A point needs an accuracy in [0, 1], ms and MB above 0, got {self!r}.")

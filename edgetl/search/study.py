@@ -101,9 +101,8 @@ class Study:
         Raises:
             TakenOver: another process has given it up meanwhile.
         """
-        values = [point.accuracy, point.p50_ms, point.size_mb]
         try:
-            self._storage.set_trial_state_values(self._key(number), TrialState.COMPLETE, values)
+            self._storage.set_trial_state_values(self._key(number), TrialState.COMPLETE, point.values())
         except UpdateFinishedTrialError as error:
             raise TakenOver(number) from error
 
@@ -208,8 +207,8 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
 
 def _finished(trial: Trial, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
     assert trial.point is not None
-    values = [trial.point.accuracy, trial.point.p50_ms, trial.point.size_mb]
-    return create_trial(values=values, params=trial.configuration.params(), distributions=distributions)
+    params = trial.configuration.params()
+    return create_trial(values=trial.point.values(), params=params, distributions=distributions)
 
 
 def _trial(found: FrozenTrial) -> Trial:

@@ -5,6 +5,7 @@ Knows nothing of where they are stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from edgetl.search.front import Point
@@ -42,6 +43,11 @@ class Trial:
         """What its solved head was worth, once that is known."""
         found = self.facts.get("head")
         return Point(*found) if found else None
+
+
+def trial_folder(study: Path, number: int) -> Path:
+    """Return where the files of a trial lie in the study's folder."""
+    return study / f"trial-{number}"
 
 
 def is_surplus(mine: Trial, trials: Sequence[Trial], most: int) -> bool:

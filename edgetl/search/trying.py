@@ -21,7 +21,7 @@ from edgetl.run import FACTS, Run, read_run
 from edgetl.search.asked import Asked
 from edgetl.search.front import REDUCTION, Point, promoted
 from edgetl.search.study import Study
-from edgetl.search.trials import Trial, ancestors, heads
+from edgetl.search.trials import Trial, ancestors, heads, trial_folder
 from edgetl.search.worker import is_dead
 from edgetl.training import train
 from edgetl_runtime.errors import InputError
@@ -44,7 +44,7 @@ class Ground:
 
     def folder(self, number: int) -> Path:
         """Return where the files of a trial lie."""
-        return self.out / f"trial-{number}"
+        return trial_folder(self.out, number)
 
     def seconds_left(self) -> float:
         """Return what is left of the time budget."""
@@ -79,13 +79,13 @@ def _trained(ground: Ground, study: Study, trial: Trial, priced: tuple[Cost, int
     """Climb the rungs, from where a lost trial stood."""
     (cost, stages), folder = priced, ground.folder(trial.number)
     if kept := _kept(folder / "run"):
-        study.record(trial.number, "head", _values(_point(kept.steps[0], cost)))
+        study.record(trial.number, "head", _point(kept.steps[0], cost).values())
         return kept
     head_place = folder / "head" / "run"
     recipe = ground.asked.recipe(trial.configuration, ground.seconds_left())
     head = _kept(head_place) or _train(ground, recipe, head_place)
     mine = _point(head.steps[0], cost)
-    study.record(trial.number, "head", _values(mine))
+    study.record(trial.number, "head", mine.values())
     if not promoted(mine, heads(study.trials(), trial.number)):
         ground.watcher.note(f"Trial {trial.number} stays with its head, accuracy {mine.accuracy:.3f}.")
         head_place.rename(folder / "run")
@@ -154,7 +154,3 @@ def _last(run: Run) -> Any:
 
 def _point(step: Any, cost: Cost) -> Point:
     return Point(step["accuracy"], cost.p50_ms, cost.size_bytes / 1e6)
-
-
-def _values(point: Point) -> list[float]:
-    return [point.accuracy, point.p50_ms, point.size_mb]

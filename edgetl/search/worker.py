@@ -17,10 +17,7 @@ WORKERS = ".workers"
 def at_work(study: Path) -> Iterator[str]:
     """Yield a token that lives as long as the block, or the process; its file stays and tells the end."""
     token = secrets.token_hex(8)
-    path = study / WORKERS / token
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _locked(study / WORKERS / token):
         yield token
 
 
@@ -30,16 +27,19 @@ def is_dead(study: Path, token: str) -> bool:
         with (study / WORKERS / token).open("r+") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    except FileNotFoundError:  # It keeps its runs elsewhere.
-        return False
-    except BlockingIOError:
+    except (FileNotFoundError, BlockingIOError):  # It keeps its runs elsewhere, or it lives.
         return False
 
 
 @contextmanager
 def alone(study: Path, what: str) -> Iterator[None]:
     """Let one process at a time do this in the study's folder; the others wait."""
-    path = study / WORKERS / f"{what}.lock"
+    with _locked(study / WORKERS / f"{what}.lock"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

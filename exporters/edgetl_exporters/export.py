@@ -34,7 +34,7 @@ from edgetl_exporters.reference import reference_cases
 from edgetl_exporters.report import Report
 from edgetl_exporters.temperature import fit_temperature as fit_by_search
 from edgetl_exporters.to_int8 import quantize as quantize_file
-from edgetl_exporters.variants import DEFAULT, ordered, wants_int8
+from edgetl_exporters.variants import DEFAULT, VariantName, ordered, wants_int8
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.manifest import MAX_BATCH
@@ -107,11 +107,7 @@ def export(
     """
     begun, wanted, watcher = time.monotonic(), ordered(variants), watcher or Silent()
     _check(model, max_drop, min_precision, static_batch, calibration)
-    if sign is not None:
-        check_private_key(sign)
-    refuse_place(out)
-    require_device(wanted, data)
-    require_compiler(wanted)
+    _check_surroundings(wanted, data, out, sign)
     fit = fit_temperature or (lambda logits, targets: fit_by_search(model.task, logits, targets))
     with tempfile.TemporaryDirectory(prefix="edgetl-export-") as name:
         watcher.phase("ONNX and OpenVINO files")
@@ -172,6 +168,17 @@ def _check(
         raise InputError(
             f"calibration must be 1 picture or more, got {calibration!r}; {CALIBRATION} are usual."
         )
+
+
+def _check_surroundings(
+    wanted: Sequence[VariantName], data: ExportData, out: Path, sign: Path | None
+) -> None:
+    """Refuse what can be known to fail before any work is done."""
+    if sign is not None:
+        check_private_key(sign)
+    refuse_place(out)
+    require_device(wanted, data)
+    require_compiler(wanted)
 
 
 def _able(

@@ -3,10 +3,12 @@
 Float variants come first: where they miss, no rung of the int8 ladder is climbed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgetl_exporters.candidate import Climb
+from edgetl_exporters.elsewhere import ElsewhereClimb
+from edgetl_exporters.embedded import Embedded
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder, climb
 from edgetl_exporters.made import make_elsewhere, make_float, make_int8
@@ -53,27 +55,27 @@ def make_all(
         made += [make_int8(one, floats, ladder, givens, min_precision) for one in int8]
     elif int8:
         reason = _missed(ladder.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
-        left_out |= dict.fromkeys(int8, reason)
-        givens.watcher.note(f"Left out: {', '.join(int8)}; {reason}.")
-    if QNN in wanted:
-        found = climb_qnn(givens)
-        if found.taken is not None:
-            made.append(make_elsewhere(QNN, found.taken, givens, found.rows, min_precision))
-        else:
-            left_out[QNN] = _missed(found.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
-            givens.watcher.note(f"Left out: {QNN}; {left_out[QNN]}.")
-        ladder = replace(ladder, rows=ladder.rows + found.rows)
-    embedded = [one for one in wanted if one in ACCELERATORS]
-    if embedded:
-        firmware = _for_ethosu(embedded, givens, min_precision, may_go_on=on_miss == "fp16" and bool(made))
-        made += firmware.made
-        left_out |= firmware.left_out
-        ladder = replace(ladder, rows=ladder.rows + firmware.ladder.rows)
+        left_out |= _left_out(int8, reason, ladder.rows, givens).left_out
+    for names, make in (
+        ([QNN] if QNN in wanted else [], _for_qnn),
+        ([one for one in wanted if one in ACCELERATORS], _for_ethosu),
+    ):
+        if names:
+            found = make(names, givens, min_precision, may_go_on=on_miss == "fp16" and bool(made))
+            made += found.made
+            left_out |= found.left_out
+            ladder = replace(ladder, rows=ladder.rows + found.ladder.rows)
     _refuse_missed(made)
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise ContractError(f"No wanted variant is left: {reasons} Nothing was written. See --variants.")
     return Making(tuple(sorted(made, key=lambda one: wanted.index(one.name))), left_out, ladder)
+
+
+def _for_qnn(
+    wanted: Sequence[VariantName], givens: Climb, min_precision: float | None, *, may_go_on: bool
+) -> Making:
+    return _elsewhere(wanted, climb_qnn(givens), {}, givens, min_precision, may_go_on=may_go_on)
 
 
 def _for_ethosu(
@@ -85,15 +87,32 @@ def _for_ethosu(
     except ContractError as error:  # Some of the network is nothing for the NPU.
         if not may_go_on:
             raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
-        rows, taken, reason = tuple[RungRow, ...](), None, str(error).rstrip(".")
-    else:
-        rows, taken = found.rows, found.taken
-        reason = "" if taken else _missed(rows, givens, may_go_on=may_go_on)
-    if taken is None:
-        givens.watcher.note(f"Left out: {', '.join(wanted)}; {reason}.")
-        return Making((), dict.fromkeys(wanted, reason), Ladder(rows, None))
-    made = tuple(make_elsewhere(name, taken, givens, rows, min_precision, embedded[name]) for name in wanted)
-    return Making(made, {}, Ladder(rows, None))
+        return _left_out(wanted, str(error).rstrip("."), (), givens)
+    return _elsewhere(wanted, found, embedded, givens, min_precision, may_go_on=may_go_on)
+
+
+def _elsewhere(
+    wanted: Sequence[VariantName],
+    found: ElsewhereClimb,
+    embedded: Mapping[VariantName, Embedded],
+    givens: Climb,
+    min_precision: float | None,
+    *,
+    may_go_on: bool,
+) -> Making:
+    """Make variants of what was answered elsewhere, or leave them out where every rung misses."""
+    if found.taken is None:
+        return _left_out(wanted, _missed(found.rows, givens, may_go_on=may_go_on), found.rows, givens)
+    made = (
+        make_elsewhere(name, found.taken, givens, found.rows, min_precision, embedded.get(name))
+        for name in wanted
+    )
+    return Making(tuple(made), {}, Ladder(found.rows, None))
+
+
+def _left_out(wanted: Sequence[VariantName], reason: str, rows: tuple[RungRow, ...], givens: Climb) -> Making:
+    givens.watcher.note(f"Left out: {', '.join(wanted)}; {reason}.")
+    return Making((), dict.fromkeys(wanted, reason), Ladder(rows, None))
 
 
 def _floats(

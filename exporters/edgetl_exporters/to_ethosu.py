@@ -17,12 +17,11 @@ from edgetl_exporters.candidate import Quantize
 from edgetl_exporters.graph import find_classifier, outside_nodes
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.to_int8 import Plan, Reader
+from edgetl_exporters.to_int8 import Plan, Reader, calibration_of
 
 # Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
 # would put every one of them, to be rounded up here and down there.
 _ROOM = 1 + 1 / 510
-_PERCENTILE = 99.99
 # Steps from 0 on. A clipped line is clipped by what its output cannot hold: 255 steps to 1.
 _GATES = {"Sigmoid": 1 / 256, "HardSigmoid": 1 / 255}
 
@@ -40,9 +39,9 @@ def quantizer(mean: Sequence[float], std: Sequence[float]) -> Quantize:
 def _quantize(
     source: Path, out: Path, told: dict[str, Any], plan: Plan, images: Pixels, ranges: Path
 ) -> None:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    model, trimmed = onnx.load(source), plan.ranges == "trimmed"
+    model, (method, options) = onnx.load(source), calibration_of(plan)
     quantize_static(
         source,
         out,
@@ -53,8 +52,8 @@ def _quantize(
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         nodes_to_exclude=[*outside_nodes(model), *find_classifier(model).nodes],
-        calibrate_method=CalibrationMethod.Percentile if trimmed else CalibrationMethod.MinMax,
-        extra_options={"TensorQuantOverrides": told} | ({"CalibPercentile": _PERCENTILE} if trimmed else {}),
+        calibrate_method=method,
+        extra_options=options | {"TensorQuantOverrides": told},
         calibration_cache_path=ranges.with_suffix(".ethosu.json"),
     )
 

@@ -79,9 +79,9 @@ class _Detail:
 
 
 def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    plan, trimmed = detail.plan, detail.plan.ranges == "trimmed"
+    plan, (method, options) = detail.plan, calibration_of(detail.plan)
     quantize_static(
         source,
         out,
@@ -92,10 +92,19 @@ def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) ->
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         nodes_to_exclude=detail.excluded + pooling_nodes(onnx.load(source)),
-        calibrate_method=CalibrationMethod.Percentile if trimmed else CalibrationMethod.MinMax,
-        extra_options={"CalibPercentile": _PERCENTILE} if trimmed else None,
+        calibrate_method=method,
+        extra_options=options,
         calibration_cache_path=detail.ranges,
     )
+
+
+def calibration_of(plan: Plan) -> tuple[Any, dict[str, Any]]:  # ONNX Runtime's quantizer has no types
+    """Return how ONNX Runtime finds a plan's ranges: its method, and the options that go with it."""
+    from onnxruntime.quantization import CalibrationMethod
+
+    if plan.ranges == "trimmed":
+        return CalibrationMethod.Percentile, {"CalibPercentile": _PERCENTILE}
+    return CalibrationMethod.MinMax, {}
 
 
 def _by_nncf(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
