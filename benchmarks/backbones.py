@@ -3,29 +3,35 @@
     python -m benchmarks.backbones                      all that are not in the page yet, hours
     python -m benchmarks.backbones --names timm/resnet18 torchvision/mobilenet_v2 --again
 
-Each network runs in a process of its own, so that one that crashes or never ends costs its own row alone.
-Weights are the pretrained ones where they lie on this machine. Random ones would make a network that answers
-nearly the same to everything, and a constant agrees with anything: batch norms are estimated again on the
-pictures, the head scales what is left, and answers must vary.
+Networks are taken in the order of a hash, so that those of one family do not come together. They run in
+processes of their own: one that crashes or never ends costs its own row alone. Weights are the pretrained
+ones where they lie on this machine. Random ones would make a network that answers nearly the same to
+everything, and a constant agrees with anything: batch norms are estimated again on the pictures, the head
+scales what is left, and answers must vary.
 """
 
 import argparse
 import json
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
+import timm
 import torch
+import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from edgetl.backbones import Backbone, create_backbone, list_backbones
+from benchmarks.backbones_table import CLASSES, MOST_PARAMETERS, Row, page, read_page
+from benchmarks.child import CallError, Child
+from edgetl.backbones import Backbone, BackboneInfo, create_backbone, list_backbones
 from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import Model, Pixels
 from edgetl_exporters.parity import MOST_OFF, same_answers
@@ -33,54 +39,23 @@ from edgetl_exporters.sources import own_logits, write_graph
 from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.atomic import write_text
 
-MOST_PARAMETERS = 30_000_000
-PICTURES = 256
+PICTURES = 32
 _ESTIMATED_ON = 32  # of the pictures: batch norms and the head
-_CLASSES = 10
 _SECONDS = 900
-_ROOT = Path(__file__).parents[1]
-_PAGE = _ROOT / "docs" / "backbones.md"
-_INTRODUCTION = f"""# Backbones that export
-
-Written by `python -m benchmarks.backbones`: every backbone of at most 30 million parameters that was tried,
-with a head of {_CLASSES} classes, in float32 through ONNX Runtime and OpenVINO, against torch on squares of
-seven photographs. Weights that were not on the machine were random, batch norms estimated on the pictures;
-answers vary for every network of the first table. All answers agree, but for ties that rounding decides.
-*Off* is the largest difference of a logit, as a share of their range: at most {MOST_OFF:g}.
-"""
-_HEADER = "| backbone | million parameters | pixels | weights | pictures | different answers | off |"
-_TOO_LARGE = "Too large to be tried: "
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A backbone's line. agree: of `n` pictures, by engine; answers: how many different ones there were.
-
-    off: the largest difference of a logit, as a share of their range. problem: empty where all is well.
-    """
-
-    name: str
-    parameters: int = 0
-    size: int = 0
-    weights: str = ""
-    n: int = 0
-    answers: int = 0
-    onnxruntime: int = 0
-    openvino: int = 0
-    off: float = 0.0
-    problem: str = ""
+_CALLS = 20  # of one process: what is not given back is given back with it
+_HERE = Path(__file__).parent
+_PAGE = _HERE.parent / "docs" / "backbones.md"
+_SIZES = _HERE / "results" / "backbones.json"
 
 
 def check(name: str, pictures: int = PICTURES, weights: str = "none") -> Row:
     """Export one backbone with a head and compare both engines with torch on real pictures."""
     backbone = create_backbone(name, weights="default" if weights == "default" else "none")
-    parameters = sum(one.numel() for one in backbone.trunk().parameters())
-    if parameters > MOST_PARAMETERS:
-        return Row(name, parameters, problem="too large")
+    count = sum(one.numel() for one in backbone.trunk().parameters())
     native = backbone.native
     pixels = photographs(native.size, pictures)
     module = varied(backbone, pixels)
-    classes = tuple(f"class {number}" for number in range(_CLASSES))
+    classes = tuple(f"class {number}" for number in range(CLASSES))
     model = Model(
         name, module, "single_label", classes, native.preprocess(), native.mean, native.std, temperature=2.0
     )
@@ -96,8 +71,8 @@ def check(name: str, pictures: int = PICTURES, weights: str = "none") -> Row:
     answers = wanted.argmax(axis=1)
     same = {engine: int(same_answers(model.task, wanted, logits).sum()) for engine, logits in got.items()}
     off = max(float(np.abs(logits - wanted).max()) for logits in got.values()) / float(np.ptp(wanted))
-    found = Row(name, parameters, native.size, weights, pictures, len(np.unique(answers)), **same, off=off)
-    return Row(**(asdict(found) | {"problem": _problem(found)}))
+    found = Row(name, count, native.size, weights, pictures, len(np.unique(answers)), **same, off=off)
+    return replace(found, problem=_problem(found))
 
 
 def _problem(row: Row) -> str:
@@ -149,8 +124,8 @@ def varied(backbone: Backbone, pixels: NDArray[np.uint8]) -> nn.Sequential:
         trunk.eval()
         features = torch.cat([trunk(part) for part in x.split(8)])
         spread = features.std(0).clamp_min(1e-3 * float(features.std()) + 1e-12)
-        head = nn.Linear(backbone.width, _CLASSES)
-        head.weight.copy_(torch.randn(_CLASSES, backbone.width) / spread / backbone.width**0.5)
+        head = nn.Linear(backbone.width, CLASSES)
+        head.weight.copy_(torch.randn(CLASSES, backbone.width) / spread / backbone.width**0.5)
         head.bias.copy_(-head.weight @ features.mean(0))
     return nn.Sequential(trunk, head).eval()
 
@@ -161,83 +136,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", nargs="*", help="only these, as `edgetl backbones` prints them")
     parser.add_argument("--again", action="store_true", help="those too that the page has")
     parser.add_argument("--pictures", type=int, default=PICTURES, help=f"for each; default: {PICTURES}")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, default=2, help="of one thread each; default: 2")
     given = parser.parse_args(arguments)
-    if given.one:
-        name, weights = given.one.rsplit(":", 1)
-        print(json.dumps(asdict(check(name, given.pictures, weights))))
-        return 0
-    infos = {info.name: info for info in list_backbones()}
-    for name in given.names or infos:
-        rows = read_page(_PAGE.read_text(encoding="utf-8")) if _PAGE.exists() else {}
-        if name in rows and not given.again:
-            continue
-        weights = "default" if infos[name].installed else "none"
-        rows[name] = _in_a_process(name, weights, given.pictures)
-        write_text(_PAGE, page(list(rows.values())))
-        print(name, rows[name].problem or "agrees", flush=True)
+    small = _small()
+    rows = read_page(_PAGE.read_text(encoding="utf-8")) if _PAGE.exists() else {}
+    wanted = [name for name in given.names or small if given.again or name not in rows]
+    for row in _checked(wanted, given.pictures, given.processes):
+        rows[row.name] = row
+        write_text(_PAGE, page(list(rows.values()), len(small)))
+        print(row.name, row.problem or "agrees", flush=True)
     return 0
 
 
-def _in_a_process(name: str, weights: str, pictures: int) -> Row:
-    command = [sys.executable, "-m", "benchmarks.backbones", "--one", f"{name}:{weights}"]
-    command += ["--pictures", str(pictures)]
-    try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, cwd=_ROOT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Row(name, problem=f"not done after {_SECONDS} s")
-    if ran.returncode != 0:
-        told = [line for line in ran.stderr.splitlines() if line.strip()] or [f"exit code {ran.returncode}"]
-        return Row(name, problem=told[-1][:160])
-    return Row(**json.loads(ran.stdout.splitlines()[-1]))
+def _small() -> list[str]:
+    """Return the names of edge size; counting the parameters of all takes minutes, so they are kept."""
+    if not _SIZES.exists():
+        sizes = {info.name: _parameters(info) for info in list_backbones()}
+        _SIZES.parent.mkdir(parents=True, exist_ok=True)
+        write_text(_SIZES, json.dumps(sizes, indent=2))
+    sizes = json.loads(_SIZES.read_text(encoding="utf-8"))
+    names = [name for name, count in sizes.items() if count <= MOST_PARAMETERS]
+    return sorted(names, key=lambda name: sha256(name.encode()).digest())
 
 
-def page(rows: Sequence[Row]) -> str:
-    """Return docs/backbones.md, from which `read_page` gets the rows back."""
-    rows = sorted(rows, key=lambda row: row.name)
-    small = [row for row in rows if row.problem != "too large"]
-    good, bad = [row for row in small if not row.problem], [row for row in small if row.problem]
-    large = [row.name for row in rows if row.problem == "too large"]
-    lines = [
-        _INTRODUCTION,
-        f"{len(good)} of {len(small)} agree on every picture with both engines.",
-        "",
-        _HEADER,
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in good:
-        weights = "pretrained" if row.weights == "default" else "random"
-        start = f"| {row.name} | {row.parameters / 1e6:.1f} | {row.size} | {weights}"
-        lines.append(f"{start} | {row.n} | {row.answers} | {row.off:.0e} |")
-    if bad:
-        lines += ["", "Those that do not, and why:", "", "| backbone | reason |", "|---|---|"]
-        lines += [f"| {row.name} | {row.problem.replace('|', '/')} |" for row in bad]
-    if large:
-        lines += ["", f"{_TOO_LARGE}{', '.join(large)}."]
-    return "\n".join(lines) + "\n"
+def _parameters(info: BackboneInfo) -> int:
+    """Count without making them, or read what torchvision says, whose number has the classifier in it."""
+    name = info.name.rpartition("/")[2]
+    if info.source == "torchvision":
+        weights = torchvision.models.get_model_weights(name)
+        return int(next(iter(weights)).meta["num_params"])
+    with torch.device("meta"):
+        network = timm.create_model(f"tf_{name}" if info.source == "lite" else name, num_classes=0)
+    return sum(one.numel() for one in network.parameters())
 
 
-def read_page(text: str) -> dict[str, Row]:
-    """Return the rows of a page by their names."""
-    rows = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith(_TOO_LARGE):
-            names = line.removeprefix(_TOO_LARGE).removesuffix(".").split(", ")
-            rows += [Row(name, problem="too large") for name in names]
-        elif len(cells) == 7 and re.fullmatch(r"[\d.]+", cells[1]):
-            rows.append(_good(*cells))
-        elif len(cells) == 2 and cells[0] not in ("backbone", "---"):
-            rows.append(Row(cells[0], problem=cells[1]))
-    return {row.name: row for row in rows}
+def _checked(names: Sequence[str], pictures: int, processes: int) -> Iterator[Row]:
+    """Yield a row for each name, as they are done."""
+    installed = {info.name for info in list_backbones() if info.installed}
+    children, done = SimpleQueue[Child](), SimpleQueue[Row]()
+    for _ in range(processes):
+        children.put(Child(_check_alone, calls=_CALLS))
+
+    def work(name: str) -> None:
+        child = children.get()
+        try:
+            row = child.call(name, pictures, "default" if name in installed else "none", seconds=_SECONDS)
+        except CallError as error:
+            row = Row(name, problem=" ".join(str(error).split())[:160])
+        children.put(child)
+        done.put(row)
+
+    with ThreadPoolExecutor(processes) as pool:
+        for name in names:
+            pool.submit(work, name)
+        for _ in names:
+            yield done.get()
 
 
-def _good(name: str, millions: str, size: str, weights: str, n: str, answers: str, off: str) -> Row:
-    found = Row(name, round(1e6 * float(millions)), int(size), off=float(off), answers=int(answers))
-    kind = "default" if weights == "pretrained" else "none"
-    return replace(found, weights=kind, n=int(n), onnxruntime=int(n), openvino=int(n))
+def _check_alone(name: str, pictures: int, weights: str) -> Row:
+    torch.set_num_threads(1)
+    return check(name, pictures, weights)
 
 
 if __name__ == "__main__":

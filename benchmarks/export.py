@@ -44,6 +44,7 @@ NAMES = (
 MAX_DROP = 0.005
 _CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _SIDE = 96
+_SMALL_SIDE = 48  # to pretrain at: a quarter of the time, and the pictures have 28 pixels a side
 _ROW = "row.json"
 # Of the 60,000 training pictures, in their order: pretraining, fine-tuning, validation; all 10,000 test ones.
 _PRETRAIN, _TRAIN, _VAL = 44_000, 12_000, 4_000
@@ -190,7 +191,8 @@ def pretrained(name: str, pictures: Path, work: Path) -> Path:
         return out
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    network = timm.create_model(name.removeprefix("timm/"), num_classes=len(_CLASSES)).to(device)
+    network = timm.create_model(name.removeprefix("timm/"), num_classes=len(_CLASSES))
+    network = network.to(device, memory_format=torch.channels_last)
     saved = np.load(pictures / "train.npz")
     images = saved["images"][:_PRETRAIN]
     labels = torch.from_numpy(saved["labels"][:_PRETRAIN].astype(np.int64))
@@ -214,11 +216,12 @@ def pretrained(name: str, pictures: Path, work: Path) -> Path:
 
 
 def _tensor(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Normalise as ImageNet's networks do, at the side of the benchmark."""
+    """Normalise as ImageNet's networks do, at the side to pretrain at."""
     x = torch.from_numpy(images).float()[:, None] / 255
-    x = nn.functional.interpolate(x, size=(_SIDE, _SIDE), mode="bilinear").expand(-1, 3, -1, -1)
+    x = nn.functional.interpolate(x, size=(_SMALL_SIDE, _SMALL_SIDE), mode="bilinear").expand(-1, 3, -1, -1)
     mean = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
-    return (x - mean) / torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    x = (x - mean) / torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 if __name__ == "__main__":

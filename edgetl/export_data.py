@@ -5,14 +5,17 @@ and those that verify keep the shares of the classes: accuracy, temperature and 
 pictures as they come, and a balanced choice would measure others.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset import Dataset
+from edgetl.decoded import decoded
+from edgetl.extraction import activations_folder
 from edgetl.roles import halves
 from edgetl_exporters.calibration import Choose, balanced, proportional
 from edgetl_exporters.model import ExportData, Labelled, Watcher
@@ -23,7 +26,6 @@ from edgetl_runtime.preprocess import Preprocess
 # certify half a point where one answer in a hundred changes, and each costs time in every engine and rung.
 MOST_PICTURES = 4_000
 MOST_BYTES = 2**30
-_DECODING_THREADS = 2
 
 Targets = Callable[[Sequence[Picture]], NDArray[Any]]
 
@@ -57,11 +59,16 @@ def dataset_facts(fingerprint: str, counts: Mapping[str, int], licence: str | No
 
 
 def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targets: NDArray[Any]) -> Labelled:
-    """Decode pictures as a device does; they keep the hashes of their files."""
+    """Decode pictures as a device does, or take what training kept; they keep the hashes of their files."""
+    places = defaultdict[str, list[int]](list)
+    for place, one in enumerate(pictures):
+        places[one.sha256].append(place)
+    distinct = [pictures[same[0]] for same in places.values()]
     pixels = np.empty((len(pictures), preprocess.size, preprocess.size, 3), np.uint8)
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        for place, decoded in enumerate(pool.map(preprocess, [one.path for one in pictures])):
-            pixels[place] = decoded
+    with closing(decoded(activations_folder(), preprocess, distinct, room=0)) as batches:
+        for batch, images in batches:
+            for one, image in zip(batch, images, strict=True):
+                pixels[places[one.sha256]] = image
     return Labelled(pixels, targets, tuple(one.sha256 for one in pictures))
 
 

@@ -4,12 +4,14 @@ The solution is folded into a plain linear layer, so what ships needs no standar
 fewer than five pictures there is too little to fit weights to, and the head is made of class centroids.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -145,8 +147,7 @@ Linear = tuple[NDArray[Any], NDArray[Any]]
 def _single(train: Labelled, weights: NDArray[np.float32], c: float) -> Linear:
     """Solve the multinomial problem; the one row that sklearn gives two classes becomes ∓ a half of it."""
     model = LogisticRegression(C=c, class_weight=dict(enumerate(weights.tolist())), max_iter=_ITERATIONS)
-    with threadpool_limits(1):
-        model.fit(train.features, train.targets)
+    _fit(model, train.features, train.targets)
     if len(model.coef_) > 1:
         return model.coef_, model.intercept_
     signs = np.array([[-0.5], [0.5]])
@@ -169,9 +170,15 @@ def _label(
     if min(with_it, without_it) == 0:
         return np.zeros(features.shape[1]), float(np.log((with_it + 1) / (without_it + 1)))
     model = LogisticRegression(C=c, class_weight={0: 1.0, 1: weight}, max_iter=_ITERATIONS)
-    with threadpool_limits(1):
-        model.fit(features, present)
+    _fit(model, features, present)
     return model.coef_[0], float(model.intercept_[0])
+
+
+def _fit(model: LogisticRegression, features: NDArray[Any], targets: NDArray[Any]) -> None:
+    """Fit on one thread. A weakly penalised head may stay unfinished: validation says what it is worth."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, targets)
 
 
 _SOLVERS: dict[Task, Callable[[Labelled, NDArray[np.float32], float], Linear]] = {

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from edgetl_factories import COLOURS, colour_picture
 
+from edgetl import decoded as decoding
 from edgetl import export_data as module
 from edgetl.dataset import Dataset, load_dataset
+from edgetl.decoded import decoded
 from edgetl.events import Watcher
-from edgetl.export_data import export_data
+from edgetl.export_data import export_data, labelled_pictures
+from edgetl.extraction import activations_folder
 from edgetl_exporters.model import ExportData
 from edgetl_runtime.preprocess import Preprocess
 
@@ -80,3 +83,27 @@ def test_the_choice_is_the_same_wherever_the_pictures_lie(
     first, second = (exported(skewed(tmp_path / name), Notes()) for name in ("here", "there"))
     for one, other in ((first.train, second.train), (first.choose, second.choose)):
         assert one.sha256 == other.sha256
+
+
+def test_pixels_that_training_kept_are_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = skewed(tmp_path)
+    monkeypatch.setattr(decoding, "_DEAR_S", 0.0)
+    for _ in decoded(activations_folder(), PREPROCESS, dataset.train, room=10**6):
+        pass
+    expected = [PREPROCESS(picture.path) for picture in dataset.train]
+    monkeypatch.setattr(Preprocess, "__call__", _refuse)
+    found = labelled_pictures(PREPROCESS, dataset.train, dataset.targets(dataset.train))
+    assert np.array_equal(found.pixels, expected)
+
+
+def test_a_picture_that_is_there_twice_is_given_twice(tmp_path: Path) -> None:
+    dataset = skewed(tmp_path)
+    twice = (*dataset.train[:2], dataset.train[0])
+    found = labelled_pictures(PREPROCESS, twice, dataset.targets(twice))
+    assert np.array_equal(found.pixels, [PREPROCESS(picture.path) for picture in twice])
+
+
+def _refuse(preprocess: Preprocess, source: object) -> None:
+    raise AssertionError("decoded again")
