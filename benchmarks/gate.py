@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.targets import Row
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.metrics import Figure
 from edgetl_runtime.predictions import MAX_PROBABILITY_CLASSES, Predictions
@@ -24,7 +25,7 @@ from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt
 RUNS = 3
 PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
 BEGIN, END = "<!-- times: begin -->\n", "<!-- times: end -->\n"
-TARGET = "<= 2 s, <= 300 MB"
+MOST_S, MOST_MB = 2, 300
 _LIMITS = (
     "--per-class",
     "--max-negative-flips",
@@ -66,20 +67,27 @@ def measure(kinds: tuple[Kind, ...] = KINDS, runs: int = RUNS) -> dict[str, Any]
             paths = _write(Path(folder), kind)
             for case, flags in kind.cases.items():
                 best = _best([_check(paths, flags) for _ in range(runs)])
-                found[f"{kind.pictures:,} pictures, {kind.name}, {case}"] = best
-    return found | {"target": TARGET}
+                name = f"{kind.pictures:,} pictures, {kind.name}, {case}"
+                found[name] = best | {"targets": [row.facts() for row in _rows(name, best)]}
+    return found
+
+
+def _rows(name: str, best: dict[str, float]) -> tuple[Row, ...]:
+    return (
+        Row(f"{name}: time", best["seconds"], MOST_S, "s"),
+        Row(f"{name}: peak", best["peak_mb"], MOST_MB, "MB"),
+    )
 
 
 def table(found: dict[str, Any]) -> str:
     """Return the figures as Markdown."""
     lines = [
-        f"| {TARGET.replace('<=', '≤')} | seconds | of the processor | peak MB |",
+        f"| ≤ {MOST_S} s, ≤ {MOST_MB} MB | seconds | of the processor | peak MB |",
         "| --- | ---: | ---: | ---: |",
     ]
     lines += [
         f"| {name} | {row['seconds']:.2f} | {row['processor_s']:.2f} | {row['peak_mb']} |"
         for name, row in found.items()
-        if name != "target"
     ]
     return "\n".join(lines) + "\n"
 

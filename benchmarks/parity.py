@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.targets import Row
 from edgetl.dataset import load_dataset
 from edgetl.run import read_module, read_run
 from edgetl_exporters.measure import run_file
@@ -29,14 +30,16 @@ def measure(csv: Path, run_folder: Path, bundle: Path) -> dict[str, Any]:
         logits["onnx-fp32"] = run_file(onnx, "onnxruntime", pixels).logits
         logits["openvino-fp32"] = run_file(ir, "openvino", pixels).logits
     reference = logits.pop("torch")
-    return {
+    figures: dict[str, Any] = {
         name: {
             "n": len(pixels),
             "top1_agreement": float((found.argmax(1) == reference.argmax(1)).mean()),
             "largest_logit_difference": float(np.abs(found - reference).max()),
         }
         for name, found in logits.items()
-    } | {"target": "agreement 1.0"}
+    }
+    rows = [Row(f"{name} as torch", one["top1_agreement"], 1, at_least=True) for name, one in figures.items()]
+    return figures | {"targets": [row.facts() for row in rows]}
 
 
 def _torch_logits(run_folder: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.targets import Row
 from edgetl.report import Sources, Wanted, build_report
 from edgetl.report.sources import Measured
 from edgetl_runtime.environment import read_environment
@@ -28,7 +29,7 @@ from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt
 
 PICTURES, CLASSES, CARDS = 10_000, 10, 24
 _ROUNDS = 5
-_TARGET = "<= 5 MB, opens in <= 1000 ms"
+_MOST_MB, _MOST_MS = 5, 1_000
 _NAMES = tuple(f"class {number}" for number in range(CLASSES))
 _ROWS = "return document.querySelectorAll('#changes tbody tr').length"
 _OPENED = "const [n] = performance.getEntriesByType('navigation'); return n.loadEventEnd - n.startTime"
@@ -36,7 +37,7 @@ _OPENED = "const [n] = performance.getEntriesByType('navigation'); return n.load
 
 def measure() -> dict[str, Any]:
     """Measure at 8 % of changed answers and, as the worst case, at all of them."""
-    return {f"{share:.0%} changed": _measure(share) for share in (0.08, 1.0)} | {"target": _TARGET}
+    return {f"{share:.0%} changed": _measure(share) for share in (0.08, 1.0)}
 
 
 def _measure(share: float) -> dict[str, Any]:
@@ -50,12 +51,13 @@ def _measure(share: float) -> dict[str, Any]:
         seconds = perf_counter() - begun
         page = Path(folder) / "report.html"
         page.write_text(text, encoding="utf-8")
-        opened = _opened_ms(page)
-        return {
-            "megabytes": round(page.stat().st_size / 1e6, 2),
-            "built_s": round(seconds, 2),
-            "opened_ms": "no chromium: make test-system installs it" if opened is None else opened,
-        }
+        # Without Chromium, which make test-system installs, opening is not measured.
+        opened, what = _opened_ms(page) or {}, f"{share:.0%} of answers changed"
+        rows = (
+            Row(f"{what}: size", round(page.stat().st_size / 1e6, 2), _MOST_MB, "MB"),
+            Row(f"{what}: opened in Chromium, worst", opened.get("worst"), _MOST_MS, "ms"),
+        )
+        return {"built_s": round(seconds, 2), "opened_ms": opened, "targets": [row.facts() for row in rows]}
 
 
 def _pictures(folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Figures beside what they must reach: a row each, and the table of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +31,16 @@ class Row:
         good = self.value >= self.limit if self.at_least else self.value <= self.limit
         return "met" if good else "missed"
 
+    @property
+    def told(self) -> str:
+        """The figure as people read it."""
+        return "-" if self.value is None else f"{self.value:g} {self.unit}".strip()
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any]) -> "Row":
+        """Return the row of which `facts` were kept; what follows from it was kept beside it."""
+        return Row(*(facts[name] for name in ("what", "value", "limit", "unit", "at_least")))
+
     def facts(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return asdict(self) | {"target": self.target, "outcome": self.outcome}
@@ -40,8 +50,7 @@ def table(rows: Iterable[Row]) -> str:
     """Return the rows as text: what, measured, target, outcome."""
     lines = [("", "measured", "target", "")]
     for row in rows:
-        value = "-" if row.value is None else f"{row.value:g} {row.unit}".strip()
-        lines.append((row.what, value, row.target, row.outcome))
+        lines.append((row.what, row.told, row.target, row.outcome))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     cells = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("  ".join(line).rstrip() for line in cells)

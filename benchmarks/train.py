@@ -15,63 +15,39 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from benchmarks import page
 from benchmarks.answers import answers_of
 from benchmarks.cells import Answers, Cell, cell_file
 from benchmarks.sets import make_set
-from benchmarks.train_table import page
+from benchmarks.train_settings import METHODS, SETTINGS
 from edgetl_runtime.pictures import index
 
 _HERE = Path(__file__).parent
 _WORK = _HERE / "results" / "train"
 _DATA = _HERE / "results" / "sets"
 _PEER_PYTHON = Path(".venv-peers/train/bin/python").absolute()
-METHODS = ("ours-head", "ours", "fastai", "torchvision")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all methods share on a set.
-
-    size: of the network's input. flips: upside down means the same. seeds: of the comparison.
-    """
-
-    size: int
-    flips: bool
-    peer_epochs: dict[str, int]
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-
-# The peers' epochs are those of their own pages where that takes minutes here, fewer where it takes hours.
-_SETTINGS = {
-    "solar-cells": Setting(224, True, {"fastai": 4, "torchvision": 4}),
-    "fashion-1000": Setting(96, False, {"fastai": 6, "torchvision": 10}),
-    "fashion-10000": Setting(96, False, {"fastai": 4, "torchvision": 4}, seeds=(0,)),
-    "pictograms": Setting(96, False, {"fastai": 6, "torchvision": 10}),
-}
 
 
 def main() -> int:
-    """Run what is missing, then print the table of all that is there."""
+    """Run what is missing, then write the page of all that is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=tuple(_SETTINGS), choices=tuple(_SETTINGS))
+    parser.add_argument("--sets", nargs="+", default=tuple(SETTINGS), choices=tuple(SETTINGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--only-table", action="store_true", help="run nothing")
     given = parser.parse_args()
     for name in given.sets if not given.only_table else ():
         # A seed of all sets and methods before the next, so that what is done compares.
-        for seed in (seed for seed in _SETTINGS[name].seeds if seed in given.seeds):
+        for seed in (seed for seed in SETTINGS[name].seeds if seed in given.seeds):
             for method in given.methods:
                 _cell(name, seed, method)
-    print(page({name: setting.seeds for name, setting in _SETTINGS.items()}, METHODS))
-    return 0
+    return page.main()
 
 
 def _cell(name: str, seed: int, method: str) -> None:
@@ -86,7 +62,7 @@ def _cell(name: str, seed: int, method: str) -> None:
 
 def _ours(csv: Path, name: str, seed: int, method: str) -> Cell:
     """Train in a fresh process with an empty feature cache: decoding and extraction are on the clock."""
-    setting, place = _SETTINGS[name], _WORK / f"{name}.{seed}.{method}"
+    setting, place = SETTINGS[name], _WORK / f"{name}.{seed}.{method}"
     flags = ["--views", "flips" if setting.flips else "hflip", "--size", str(setting.size), "--crop", "1"]
     if method == "ours-head":
         flags += ["--unfreeze", "0"]
@@ -105,7 +81,7 @@ def _ours(csv: Path, name: str, seed: int, method: str) -> Cell:
 def _peer(csv: Path, name: str, seed: int, method: str) -> Cell:
     if not _PEER_PYTHON.exists():
         raise SystemExit("error: the peers have no environment yet. Run: benchmarks/peers/make.sh train")
-    setting, out = _SETTINGS[name], _WORK / f"{name}.{seed}.{method}.json"
+    setting, out = SETTINGS[name], _WORK / f"{name}.{seed}.{method}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     arguments = {"csv": csv, "weights": _weights(), "out": out, "size": setting.size, "seed": seed}
     arguments |= {"epochs": setting.peer_epochs[method], "threads": os.cpu_count()}

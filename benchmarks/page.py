@@ -1,0 +1,133 @@
+"""docs/benchmarks.md, made of benchmarks/measured and benchmarks/cells: `python -m benchmarks.page`.
+
+Nothing on the page is typed, and nothing is run: a figure gets there by measuring it.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks import train_table
+from benchmarks.measured import Measured, read
+from benchmarks.train_settings import METHODS, SETTINGS
+from edgetl_runtime.atomic import write_text
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_HEAD = """# Benchmarks
+
+Written by `python -m benchmarks.page` from what lies in `benchmarks/measured` and `benchmarks/cells`; each
+section names the command that measures it again, and `make bench` runs those of the demo's model. Medians;
+ratios are paired, round by round in one process; peers run in environments of their own
+(`benchmarks/peers/make.sh`). *Load* is how many processes wanted a processor just then: above the number of
+cores, times are too long. Which layers to train is in [ablations](ablations.md), what int8 costs six networks
+in [quantization](quantization.md), which networks export in [backbones](backbones.md).
+"""
+_TRAINING = """## Training beside its peers
+
+`python -m benchmarks.train`: the same pictures, the same weights of EfficientNet-Lite0, the same cores; the
+test pictures are used once. *s* is by the clock, *core-s* of all cores together. Intervals are paired, 95 %.
+"""
+# Shown as a table of their own, or of no use to a reader.
+_UNSAID = ("targets", "packages")
+Table = list[Sequence[str]]
+
+
+def main() -> int:
+    """Write the page."""
+    seeds = {name: setting.seeds for name, setting in SETTINGS.items()}
+    write_text(PAGE, page(read(), train_table.page(seeds, METHODS)))
+    return 0
+
+
+def page(measured: Mapping[str, Measured], training: str) -> str:
+    """Return the page. training: the tables of the training cells, empty where there are none."""
+    parts = [_HEAD, _machines(measured.values()), _missed(measured.values())]
+    parts += [_section(one) for one in measured.values()]
+    if training:
+        parts.append(f"{_TRAINING}\n{training}\n")
+    return "\n".join(part for part in parts if part)
+
+
+def _machines(measured: Iterable[Measured]) -> str:
+    """Name each machine once."""
+    told = dict.fromkeys(_machine(one.machine) for one in measured)
+    return "".join(f"- {line}\n" for line in told)
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    processor = f"{facts['cores']} cores, {facts['cpu']} ({', '.join(facts['flags'])})"
+    return f"{processor}; {facts['python']}; {versions}"
+
+
+def _missed(measured: Iterable[Measured]) -> str:
+    rows = [(one.title, row) for one in measured for row in one.rows() if row.outcome != "met"]
+    if not rows:
+        return ""
+    table: Table = [("", "figure", "measured", "target")]
+    table += [(title, row.what, row.told, row.target) for title, row in rows]
+    return f"## What is missed\n\n{_markdown(table)}"
+
+
+def _section(one: Measured) -> str:
+    head = f"## {one.title}\n\n`{one.command}`, {one.date}, load {one.machine['load']:.1f}\n"
+    rows: Table = [("", "measured", "target", "")]
+    rows += [(row.what, row.told, row.target, row.outcome) for row in one.rows()]
+    return "\n".join(
+        [head, *([_markdown(rows)] if len(rows) > 1 else []), *_figures(_shown(one.figures), "")]
+    )
+
+
+def _figures(figures: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Yield a table of what has no parts, then of the parts; those of one shape are lines of one table."""
+    plain = {key: value for key, value in figures.items() if not isinstance(value, Mapping)}
+    if plain:
+        yield _markdown([(name, ""), *((key, _told(value)) for key, value in plain.items())])
+    parts = [(key, value) for key, value in figures.items() if isinstance(value, Mapping)]
+    for columns, group in groupby(parts, lambda part: _columns(part[1])):
+        alike = list(group)
+        if columns and len(alike) > 1:
+            lines = ((key, *map(_told, part.values())) for key, part in alike)
+            yield _markdown([(name, *columns), *lines])
+        else:
+            for key, part in alike:
+                yield from _figures(part, f"{name}, {key}" if name else key)
+
+
+def _columns(part: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a part's figures; none where it has parts itself."""
+    return () if any(isinstance(value, Mapping) for value in part.values()) else tuple(part)
+
+
+def _shown(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what has a table of its own and what is empty."""
+    deep = {key: _shown(one) if isinstance(one, Mapping) else one for key, one in figures.items()}
+    return {key: one for key, one in deep.items() if key not in _UNSAID and one not in ({}, [])}
+
+
+def _told(value: Any) -> str:
+    """Say a figure; three numbers are one with its interval."""
+    if isinstance(value, list):
+        texts = [_told(one) for one in value]
+        is_interval = len(value) == 3 and all(isinstance(one, float) for one in value)
+        return f"{texts[0]} [{texts[1]}, {texts[2]}]" if is_interval else ", ".join(texts)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _markdown(table: Iterable[Sequence[str]]) -> str:
+    header, *lines = [[_cell(text) for text in line] for line in table]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").replace("_", " ").split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
