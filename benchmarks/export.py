@@ -59,14 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     pictures = fashion(given.work / "fashion")
     for name in given.names:
-        print(json.dumps(measure(name, pictures, _place(given.work, name))), flush=True)
-    done = [name for name in NAMES if (_place(given.work, name) / _ROW).exists()]
-    rows = [measure(name, pictures, _place(given.work, name)) for name in done]
+        print(json.dumps(measure(name, pictures, place(given.work, name))), flush=True)
+    done = [name for name in NAMES if (place(given.work, name) / _ROW).exists()]
+    rows = [measure(name, pictures, place(given.work, name)) for name in done]
     write_table("quantization.md", "export.py", table(rows))
     return 0
 
 
-def _place(work: Path, name: str) -> Path:
+def place(work: Path, name: str) -> Path:
+    """Return the folder of a network."""
     return work / name.replace("/", "-")
 
 
