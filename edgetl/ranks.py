@@ -78,6 +78,7 @@ class Alone:
 
 _ALONE = Alone()
 _here: ContextVar[Ranks] = ContextVar("ranks", default=_ALONE)
+_sharing: ContextVar[int] = ContextVar("sharing", default=1)
 
 
 def here() -> Ranks:
@@ -130,6 +131,18 @@ def started() -> bool:
     return int(told["WORLD_SIZE"]) > 1
 
 
+@contextmanager
+def sharing_cores(processes: int) -> Iterator[None]:
+    """Let `on_this_machine` count so many processes meanwhile, each with work of its own: no ranks."""
+    token = _sharing.set(processes)
+    try:
+        yield
+    finally:
+        _sharing.reset(token)
+
+
 def on_this_machine() -> int:
-    """Return how many ranks share this machine's processors."""
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) if here().size > 1 else 1
+    """Return how many processes share this machine's processors with this one, itself included."""
+    if here().size > 1:
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return _sharing.get()

@@ -24,6 +24,7 @@ from edgetl_runtime.errors import InputError
 if TYPE_CHECKING:
     from edgetl.search.asked import Asked
     from edgetl.search.findings import Findings, Row
+    from edgetl.search.searching import Place
 
 Trials = Annotated[int, typer.Option(help="Trials of the study in all, whoever does them.")]
 Candidates = Annotated[str | None, typer.Option(help="Backbones, by commas. Default: all installed Lites.")]
@@ -40,6 +41,16 @@ Precisions = Annotated[str, typer.Option(help="float, and int8 for the models on
 Storage = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Database that processes share. Default: SQLite in the study's folder."),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Have trials done on the Ray cluster at HOST:PORT; local makes one here."
+    ),
+]
+RayWorkers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Workers on Ray, who share the cores. Default: one for each core."),
 ]
 
 
@@ -58,6 +69,8 @@ def search(
     max_size_mb: MaxSizeMb = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings of all trials.")] = None,
     storage: Storage = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", metavar="BUNDLE", help="Export the most accurate model at the end."),
@@ -75,7 +88,7 @@ def search(
         list_dataset(data)  # Refuses what is no data set before torch is loaded, which takes seconds.
         from edgetl.cost import Limits
 
-        _require_optuna()
+        _require("optuna", "A search needs Optuna", "search")
         asked = _asked(
             {"backbones": candidates, "sizes": sizes, "recipes": recipes, "precisions": precisions},
             recipe,
@@ -85,24 +98,31 @@ def search(
             seed=seed,
             storage=storage,
         )
-        return _run(data, out, asked, (export, max_unreadable), as_json)
+        place = _place(ray, ray_workers)
+        return _run((data, max_unreadable), (out, export), asked, place, as_json)
 
     finish(command, debug)
 
 
-def _run(data: Path, out: Path, asked: "Asked", given: tuple[Path | None, float], as_json: bool) -> int:
+def _run(
+    pictures: tuple[Path, float],
+    folders: tuple[Path, Path | None],
+    asked: "Asked",
+    place: "Place",
+    as_json: bool,
+) -> int:
     from edgetl.cli.console import open_watcher
     from edgetl.dataset import load_dataset
     from edgetl.search.searching import search as search_study
     from edgetl_runtime.atomic import refuse_place
 
-    bundle, max_unreadable = given
+    (data, max_unreadable), (out, bundle) = pictures, folders
     if bundle is not None:
         refuse_place(bundle)
     with open_watcher() as watcher:
         watcher.phase("pictures")
         dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
-        findings = search_study(dataset, asked, out, watcher, source=data)
+        findings = search_study(dataset, asked, out, watcher, source=data, place=place)
     show(findings.to_json() if as_json else render_findings(findings, out))
     if findings.interrupted:
         return 130
@@ -183,11 +203,25 @@ def _next(findings: "Findings", out: Path) -> list[str]:
     return [f"Next: edgetl export {quote(str(best.run))} --out {quote(str(bundle))}"]
 
 
-def _require_optuna() -> None:
+def _require(module: str, what: str, extra: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec("optuna") is None:
-        raise InputError("A search needs Optuna, which is not installed. Run: pip install 'edgetl[search]'")
+    if find_spec(module) is None:
+        raise InputError(f"{what}, which is not installed. Run: pip install 'edgetl[{extra}]'")
+
+
+def _place(address: str | None, workers: int | None) -> "Place":
+    """Return where the trials are done."""
+    from edgetl.search.trial_loop import in_this_process
+
+    if address is None and workers is not None:
+        raise InputError("--ray-workers needs a cluster. Give --ray local, or --ray HOST:PORT.")
+    if address is None:
+        return in_this_process
+    _require("ray", "--ray needs Ray", "ray")
+    from edgetl.search.placing import on_ray
+
+    return on_ray(address, workers)
 
 
 def _asked(words: dict[str, str | None], recipe: Path | None, **given: Any) -> "Asked":

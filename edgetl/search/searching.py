@@ -1,34 +1,45 @@
 """A search from end to end: trial after trial until the study has enough, then int8, then what was found.
 
-Reads top to bottom as the user sees it. Any number of processes may work on one study; each sees the trials
-of all. Whoever is killed loses the trial at hand, which the next process takes up again.
+Reads top to bottom as the user sees it. Any number of processes may work on one study, wherever they were
+started; each sees the trials of all. Whoever is killed loses the trial at hand, which the next process takes
+up again.
 """
 
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
-from edgetl.search.asked import Asked, study_name
+from edgetl.search.asked import Asked
 from edgetl.search.findings import Findings, find_rows, float_front
+from edgetl.search.ground import Ground
 from edgetl.search.in_int8 import int8_facts, measure_int8
 from edgetl.search.pareto import write_pareto
-from edgetl.search.study import Study
-from edgetl.search.trials import TakenOver, Trial, counted, is_surplus
-from edgetl.search.trying import Ground, try_out
-from edgetl.search.worker import WORKERS, alone, at_work, is_dead
+from edgetl.search.study import Study, open_study
+from edgetl.search.trial_loop import in_this_process
+from edgetl.search.trials import LostWorkers, Trial
+from edgetl.search.worker import WORKERS, alone
 from edgetl_runtime.atomic import write_json
 from edgetl_runtime.errors import InputError
 
-DATABASE, IDENTITY, FACTS, PICTURE = "study.db", "search.json", "study.json", "pareto.svg"
+IDENTITY, FACTS, PICTURE = "search.json", "study.json", "pareto.svg"
+# Has the study's trials done, and says why that ended.
+Place = Callable[[Ground, Study], str]
 
 
 def search(
-    dataset: Dataset, asked: Asked, out: Path, watcher: Watcher | None = None, *, source: Path | None = None
+    dataset: Dataset,
+    asked: Asked,
+    out: Path,
+    watcher: Watcher | None = None,
+    *,
+    source: Path | None = None,
+    place: Place = in_this_process,
 ) -> Findings:
     """Look for the best models within the limits, and leave a study.
 
@@ -37,82 +48,41 @@ def search(
     Args:
         out: the study's folder, made where it is not there.
         source: what `load_dataset` was given, for the record: export reads the pictures there again.
+        place: where the trials are done.
 
     Raises:
+        LostWorkers: workers elsewhere died; what they had finished is kept.
         InputError: the folder has another study, the database cannot be had, or no trial led to a model.
     """
     check_names(dataset)
     identity = asked.identity(dataset)
     _claim_folder(out, identity | {"storage": _digest(asked.storage)})
-    url = asked.storage or f"sqlite:///{(out / DATABASE).absolute()}"
     deadline = time.monotonic() + asked.time_budget_s
     ground = Ground(dataset, asked, out, source or dataset.root, watcher or Watcher(), deadline)
-    with closing(Study(url, study_name(identity), asked.space, asked.seed)) as study:
-        return _searched(ground, study)
+    with closing(open_study(asked, identity, out)) as study:
+        return _searched(ground, study, place)
 
 
-def _searched(ground: Ground, study: Study) -> Findings:
-    """Do the trials and int8; write what was found, also after Ctrl-C."""
-    interrupted = False
+def _searched(ground: Ground, study: Study, place: Place) -> Findings:
+    """Do the trials and int8; write what was found, also after Ctrl-C and where workers were lost."""
+    interrupted, lost = False, None
     try:
-        with at_work(ground.out) as token:
-            note = _do_trials(ground, study, token)
+        note = place(ground, study)
         note += _do_int8(ground, study.trials())
     except KeyboardInterrupt:
         interrupted, note = True, "interrupted: the same command goes on"
         ground.watcher.note("Interrupted: finished trials are kept, and the same command goes on.")
+    except LostWorkers as error:
+        lost, note = error, str(error)
     findings = _found(ground, study, (note, interrupted))
     write_json(ground.out / FACTS, findings.to_json())
     if findings.rows:
         write_pareto(ground.out / PICTURE, findings.rows)
-    elif not interrupted:
+    if lost is not None:
+        raise lost
+    if not (findings.rows or interrupted):
         raise InputError(_without_model(findings))
     return findings
-
-
-def _do_trials(ground: Ground, study: Study, token: str) -> str:
-    """Try one configuration after another; return why it ended."""
-    while True:
-        study.lose_silent()
-        _lose_dead(ground, study)
-        trials = study.trials()
-        if counted(trials) >= ground.asked.trials:
-            return f"{ground.asked.trials} trials are done or at work"
-        if ground.seconds_left() <= 0:
-            return "the time budget is used up"
-        configuration = study.propose(trials)
-        if configuration is None:
-            return "all combinations are tried"
-        trial = study.begin(configuration, token)
-        if is_surplus(trial, study.trials(), ground.asked.trials):
-            study.give_up(trial.number, "surplus", "another process was first")
-            continue
-        ground.watcher.note(f"Trial {trial.number}: {configuration.told()}")
-        _do_trial(ground, study, trial)
-
-
-def _do_trial(ground: Ground, study: Study, trial: Trial) -> None:
-    """Take a trial to an end, whatever happens: nobody else would."""
-    number = trial.number
-    try:
-        with study.heard(number):
-            try_out(ground, study, trial)
-    except TakenOver:
-        ground.watcher.note(f"Trial {number} was given up by another process, which had not heard of it.")
-    except InputError as error:  # Such as weights that are not here: the others go on.
-        study.give_up(number, "failed", str(error))
-        ground.watcher.note(f"Trial {number} cannot be tried: {error}")
-    except BaseException:
-        study.give_up(number, "lost", "its process was interrupted")
-        raise
-
-
-def _lose_dead(ground: Ground, study: Study) -> None:
-    """Give up the trials of processes that died in this folder."""
-    for one in study.trials():
-        if one.state == "running" and is_dead(ground.out, one.worker):
-            study.give_up(one.number, "lost", "its process died")
-            ground.watcher.note(f"Trial {one.number} was lost with its process, and is tried again.")
 
 
 def _do_int8(ground: Ground, trials: list[Trial]) -> str:

@@ -8,8 +8,9 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -21,11 +22,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from edgetl.search.asked import Asked, study_name
 from edgetl.search.front import Point
 from edgetl.search.space import Configuration, Space
 from edgetl.search.trials import State, TakenOver, Trial, open_configurations
 from edgetl_runtime.errors import InputError
 
+DATABASE = "study.db"
 # Of accuracy, ms and MB.
 _DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
 # A process that has not been heard of for so long has died.
@@ -160,6 +163,16 @@ class Study:
             if named in allowed:
                 return named
         return random.Random(seed).choice(left)
+
+
+def open_study(asked: Asked, identity: Mapping[str, Any], out: Path) -> Study:
+    """Open the study that was asked for, or make it: in its database, or else in a file in its folder.
+
+    Raises:
+        InputError: the database cannot be had.
+    """
+    url = asked.storage or f"sqlite:///{(out / DATABASE).absolute()}"
+    return Study(url, study_name(identity), asked.space, asked.seed)
 
 
 def _open(url: str, name: str, beats: tuple[int, int]) -> tuple[RDBStorage, optuna.Study]:

@@ -5,50 +5,24 @@ The second is the recipe's tuning, for the best share of the heads known so far.
 """
 
 import shutil
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgetl.advise.backbones import open_candidate
 from edgetl.checkpoint import checkpoint_folder
-from edgetl.cost import Cost, find_cost
-from edgetl.dataset import Dataset
-from edgetl.events import Watcher
+from edgetl.cost import Cost
 from edgetl.recipe import Recipe
 from edgetl.roles import halves
 from edgetl.run import FACTS, Run, read_run
-from edgetl.search.asked import Asked
 from edgetl.search.front import REDUCTION, Point, promoted
+from edgetl.search.ground import Ground
+from edgetl.search.pricing import price
 from edgetl.search.study import Study
-from edgetl.search.trials import Trial, ancestors, heads, trial_folder
+from edgetl.search.trials import Trial, ancestors, heads
 from edgetl.search.worker import is_dead
 from edgetl.training import train
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.statistics import wilson
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all trials of a process share.
-
-    out: the study's folder. source: where the pictures were read. deadline: on the clock of `time.monotonic`.
-    """
-
-    dataset: Dataset
-    asked: Asked
-    out: Path
-    source: Path
-    watcher: Watcher
-    deadline: float
-
-    def folder(self, number: int) -> Path:
-        """Return where the files of a trial lie."""
-        return trial_folder(self.out, number)
-
-    def seconds_left(self) -> float:
-        """Return what is left of the time budget."""
-        return self.deadline - time.monotonic()
 
 
 def try_out(ground: Ground, study: Study, trial: Trial) -> None:
@@ -60,15 +34,13 @@ def try_out(ground: Ground, study: Study, trial: Trial) -> None:
     number, asked = trial.number, ground.asked
     _inherit(ground, study, trial)
     ground.watcher.phase("cost")
-    backbone = open_candidate(trial.configuration.backbone)
-    backbone = backbone.with_input(trial.configuration.size, asked.settings.get("crop"))
-    cost = find_cost(backbone, len(ground.dataset.classes))
+    cost, stages = price(ground, trial.configuration)
     study.record(number, "cost", asdict(cost))
     if reason := asked.limits.why_not(cost):
         study.give_up(number, "refused", reason)
         ground.watcher.note(f"Trial {number} is not trained: {reason}.")
         return
-    run = _trained(ground, study, trial, (cost, len(backbone.stages)))
+    run = _trained(ground, study, trial, (cost, stages))
     for name, value in _facts(ground, run).items():
         study.record(number, name, value)
     study.record(number, "folder", str(ground.folder(number).resolve()))

@@ -5,10 +5,13 @@ another's. Of processes that keep their runs elsewhere, nothing is known here; t
 """
 
 import fcntl
+import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 WORKERS = ".workers"
 
@@ -19,6 +22,11 @@ def at_work(study: Path) -> Iterator[str]:
     token = secrets.token_hex(8)
     with _locked(study / WORKERS / token):
         yield token
+
+
+def this_process() -> dict[str, Any]:
+    """Say where this process is to be found."""
+    return {"machine": socket.gethostname(), "pid": os.getpid()}
 
 
 def is_dead(study: Path, token: str) -> bool:
