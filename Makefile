@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Two processes of one thread each: many small tests would spend their time starting and joining threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 # What `make test-system` needs, each as command:package of Debian.
-SYSTEM := chromium:chromium chromedriver:chromium-driver cmake:cmake c++:g++
+SYSTEM := chromium:chromium chromedriver:chromium-driver cmake:cmake c++:g++ psql:postgresql
 # Everything that decides what an environment holds; the device's holds the runtime's wheel, so its sources too.
 PINS := pyproject.toml runtime/pyproject.toml constraints.txt
 RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')
@@ -32,7 +32,7 @@ test: $(VENV)/.ready  ## run the tests that take seconds
 test-slow: $(VENV)/.ready  ## run the tests that take minutes
 	$(PYTEST) -m slow
 
-test-system: $(VENV)/.ready  ## run the tests that need packages of the system: a real browser, and a C++ compiler
+test-system: $(VENV)/.ready  ## run the tests that need packages of the system: a real browser, a C++ compiler, PostgreSQL
 	@$(foreach one,$(SYSTEM),command -v $(firstword $(subst :, ,$(one))) > /dev/null || missing="$$missing $(lastword $(subst :, ,$(one)))";) \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \

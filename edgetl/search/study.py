@@ -181,8 +181,8 @@ def _open(url: str, name: str, beats: tuple[int, int]) -> tuple[RDBStorage, optu
         shown = make_url(url).render_as_string(hide_password=True)
     except SQLAlchemyError as error:
         raise InputError(
-            "--storage must be the URL of a database, such as postgresql://user:password@machine/name or "
-            f"sqlite:///study.db, got one that cannot be read ({error})."
+            "--storage must be the URL of a database, such as postgresql+pg8000://user:password@machine/name "
+            f"or sqlite:///study.db, got one that cannot be read ({error})."
         ) from error
     for attempt in range(_OPENINGS):
         try:
@@ -190,7 +190,7 @@ def _open(url: str, name: str, beats: tuple[int, int]) -> tuple[RDBStorage, optu
         except ImportError as error:
             raise InputError(
                 f"The database {shown!r} needs a driver that is not installed ({error.__cause__ or error}). "
-                "Install it with pip."
+                "Install it with pip; edgetl[postgresql] brings that of postgresql+pg8000://…"
             ) from error
         except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
             # Processes that begin at once make the same tables: all but one fail, and find them made.

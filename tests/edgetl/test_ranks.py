@@ -6,7 +6,7 @@ import pytest
 import torch
 from thread_ranks import ThreadWire
 
-from edgetl.ranks import Alone, here, on_this_machine, share, started, together, working_with
+from edgetl.ranks import Alone, here, on_this_machine, share, sharing_cores, started, together, working_with
 from edgetl_runtime.errors import EngineError, InputError
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
@@ -80,4 +80,7 @@ def test_ranks_of_one_machine_share_its_processors(monkeypatch: pytest.MonkeyPat
     assert on_this_machine() == 1
     with working_with(ThreadWire(0, [None] * 8, None)):
         assert on_this_machine() == 4
+    assert on_this_machine() == 1
+    with sharing_cores(3):
+        assert on_this_machine() == 3
     assert on_this_machine() == 1

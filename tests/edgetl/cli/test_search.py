@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,9 @@ def test_the_most_accurate_model_is_exported(
         (["--max-latency-ms", "-1"], "--max-latency-ms must be a number above 0, got -1.0."),
         (["--storage", "nonsense"], "--storage must be the URL of a database"),
         (["--seed", "-1"], "Recipe.seed must be a whole number in [0, 2147483647], got -1."),
+        (["--ray-workers", "2"], "--ray-workers needs a cluster. Give --ray local, or --ray HOST:PORT."),
+        (["--ray", "auto"], "--ray must be local or HOST:PORT, such as 10.0.0.1:6379, got 'auto'."),
+        (["--ray", "127.0.0.1:1"], "--ray must be local or the HOST:PORT of a Ray cluster that runs, got"),
         (["--export", "."], "'.' exists already. Choose another --out, or remove it."),
     ],
 )
@@ -137,6 +141,16 @@ def test_a_recipe_may_not_say_what_the_search_decides(
     ]
     assert main(words) == 2
     assert "error: A search decides on ['seed', 'unfreeze'] itself" in capsys.readouterr().err
+
+
+def test_without_ray_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ray" else find_spec(name))
+    pictures = colour_folder(tmp_path / "pictures", 4)
+    assert main(["search", str(pictures), "--out", str(tmp_path / "study"), "--ray", "local"]) == 2
+    told = "error: --ray needs Ray, which is not installed. Run: pip install 'edgetl[ray]'"
+    assert told in capsys.readouterr().err
 
 
 def test_without_optuna_it_says_how_to_get_it(

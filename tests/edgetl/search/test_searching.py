@@ -12,20 +12,14 @@ from pathlib import Path
 
 import pytest
 from edgetl_factories import Diary, colour_folder
+from search_factories import RECIPE, ROOT, tiny_asked
 
 from edgetl.cost import Limits
 from edgetl.dataset import Dataset, load_dataset
-from edgetl.recipe import Recipe
 from edgetl.run import read_run
 from edgetl.search.asked import Asked
 from edgetl.search.searching import search
-from edgetl.search.space import Space
-from edgetl.training import train
 from edgetl_runtime.errors import InputError
-
-SETTINGS = {"crop": 1.0, "views": "none", "batch_size": 8, "epochs": 1, "learning_rate": 0.003}
-RECIPE = 'crop = 1.0\nviews = "none"\nbatch_size = 8\nepochs = 1\nlearning_rate = 0.003\n'
-ROOT = Path(__file__).parents[3]
 
 
 class Stopping(Diary):
@@ -49,17 +43,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def asked(dataset: Dataset, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """Ask for two small networks whose weights are here, at two sizes."""
-    folder = tmp_path_factory.mktemp("tiny")
-    plain = {name: SETTINGS[name] for name in ("crop", "views", "batch_size")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETL_CACHE", str(shared_cache))
-        for seed in (0, 1):
-            recipe = Recipe(
-                backbone="timm/test_efficientnet", weights="none", unfreeze=(), size=32, seed=seed, **plain
-            )
-            train(dataset, recipe, folder / str(seed))
-    space = Space((str(folder / "0"), str(folder / "1")), (32, 40), ("full",))
-    return Asked(space, ("float",), trials=3, settings=SETTINGS)
+        return tiny_asked(dataset, tmp_path_factory.mktemp("tiny"))
 
 
 def test_a_study_leaves_runs_and_a_front_and_goes_on_where_it_ended(
