@@ -5,6 +5,7 @@ The second is the recipe's tuning, for the best share of the heads known so far.
 """
 
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def try_out(ground: Ground, study: Study, trial: Trial) -> None:
     Raises:
         InputError: it cannot be tried here. KeyboardInterrupt: as soon as what is done so far is kept.
     """
-    number, asked = trial.number, ground.asked
+    number, asked, clock = trial.number, ground.asked, _Clock()
     _inherit(ground, study, trial)
     ground.watcher.phase("cost")
     cost, stages = price(ground, trial.configuration)
@@ -44,7 +45,20 @@ def try_out(ground: Ground, study: Study, trial: Trial) -> None:
     for name, value in _facts(ground, run).items():
         study.record(number, name, value)
     study.record(number, "folder", str(ground.folder(number).resolve()))
+    study.record(number, "took", clock.read())
     study.complete(number, _point(_last(run), cost))
+
+
+class _Clock:
+    """What has passed since it was made, of time and of this process's."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Return seconds."""
+        wall, processor = time.perf_counter() - self._wall, time.process_time() - self._processor
+        return {"seconds": round(wall, 3), "processor_s": round(processor, 3)}
 
 
 def _trained(ground: Ground, study: Study, trial: Trial, priced: tuple[Cost, int]) -> Run:
