@@ -18,8 +18,8 @@ def write_pareto(path: Path, rows: Sequence[Row]) -> None:
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     panel = figure.subplots()
-    for precision, colour in _COLOURS.items():
-        _draw(panel, [row for row in rows if row.precision == precision], precision, colour)
+    for precision in sorted({row.precision for row in rows}):
+        _draw(panel, [row for row in rows if row.precision == precision], precision, _COLOURS[precision])
     for row in (row for row in rows if row.on_front):
         low, high = row.chosen["low"], row.chosen["high"]
         panel.vlines(row.point.p50_ms, low, high, color=_COLOURS[row.precision], alpha=0.4)

@@ -6,8 +6,9 @@ worker asks the study, as a process that was started by hand does, and the study
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import ray
@@ -28,7 +29,12 @@ LOCAL = "local"
 # How often Ray starts a worker again that was killed.
 _RESTARTS = 3
 _LOOK_S, _CANCEL_S = 1.0, 120.0
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# No statistics of use, GPUs as without Ray, and workers that are no nicer than this process.
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
+}
 
 
 def on_ray(address: str, workers: int | None) -> Place:
@@ -62,7 +68,7 @@ def on_ray(address: str, workers: int | None) -> Place:
 @contextmanager
 def _cluster(address: str) -> Iterator[None]:
     """Connect to a cluster, or make one of this machine that ends with this process."""
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     own = {"num_cpus": read_cores(), "include_dashboard": False} if address == LOCAL else {}
     try:
@@ -74,7 +80,8 @@ def _cluster(address: str) -> Iterator[None]:
             "Ray and Python, and that RAY_AUTH_MODE and the token are those that it was started with."
         ) from error
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # Ray tells there what befell a worker; stdout is the result's.
+            yield
     finally:
         ray.shutdown()
 
