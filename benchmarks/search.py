@@ -7,7 +7,7 @@ of features are empty at first; costs are known, so that no search measures whil
 
 Trials an hour count from the first trial's beginning to the last one's end, which is what a search of hours
 is like; the seconds of the whole command, with Ray's start, stand beside them. The more workers, the more
-trials are tuned, see docs/search.md: their work is not less. Prints JSON.
+trials are tuned, see docs/search.md: their work is not less.
 """
 
 import argparse
@@ -27,12 +27,12 @@ import numpy as np
 import optuna
 from PIL import Image
 
-from benchmarks import machine
+from benchmarks import measured, page
+from benchmarks.targets import Row
 from edgetl.advise.backbones import open_candidate
 from edgetl.cost import measure_cost
 from edgetl_runtime.environment import read_cores
 
-TARGET = 1.6
 _BACKBONE, _SIZES = "efficientnet_lite0", (48, 64, 80, 96, 112, 128)
 _PICTURES, _SIDE = 60, 128  # Of each of three classes.
 _RECIPE = "epochs = 1\nbatch_size = 16\nlearning_rate = 0.001\n"
@@ -62,7 +62,6 @@ def measure(rounds: int, trials: int) -> dict[str, Any]:
     """Search with one worker and with several in turn; return medians of the rounds and their ratio."""
     several = max(2, read_cores())
     found: dict[str, list[dict[str, float]]] = {"1": [], str(several): []}
-    facts = machine.facts()
     with TemporaryDirectory(prefix="edgetl-search-") as name:
         bench = Bench(_prepared(Path(name)), trials)
         for number in range(rounds):
@@ -71,23 +70,21 @@ def measure(rounds: int, trials: int) -> dict[str, Any]:
                 found[workers].append(bench.search(f"{number}-{workers}", *flags))
     one, more = found["1"], found[str(several)]
     ratios = [b["trials_per_hour"] / a["trials_per_hour"] for a, b in zip(one, more, strict=True)]
-    return {
-        "machine": facts | {"load_after": os.getloadavg()[0]},
-        "workers": {name: _medians(rows) for name, rows in found.items()},
-        "rounds": found,
-        "ratio": round(median(ratios), 2),
-        "target": f">= {TARGET}",
-    }
+    row = Row(f"times the trials per hour, {several} workers", round(median(ratios), 2), 1.6, at_least=True)
+    workers = {f"workers: {name}": _medians(rows) for name, rows in found.items()}
+    return workers | {"ratios of rounds": [round(one, 2) for one in ratios], "targets": [row.facts()]}
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure, keep it, and write docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--trials", type=int, default=6)
     given = parser.parse_args()
-    print(json.dumps(measure(given.rounds, given.trials), indent=2))
-    return 0
+    figures = measure(given.rounds, given.trials)
+    found = measured.write("search", "A search on Ray", "python -m benchmarks.search", figures)
+    print(json.dumps(found.figures, indent=2))
+    return page.main()
 
 
 def _prepared(folder: Path) -> Path:
