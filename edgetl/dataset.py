@@ -34,7 +34,7 @@ _WITHOUT_TEST: Mapping[Split, float] = {"val": 0.5, "test": 0.5}
 def load_dataset(
     path: Path | str, *, max_unreadable: float = 0.05, progress: Progress | None = None
 ) -> "Dataset":
-    """Index a folder or a CSV file of pictures, as `edgetl_runtime.index` does, and split what is not split.
+    """Index a folder, CSV file or tars of pictures as `edgetl_runtime.index` does; split what is not split.
 
     Raises:
         DatasetError: it cannot be used, or there is nothing to learn or to judge by.

@@ -15,7 +15,7 @@ from edgetl.training import refuse_place, train
 
 
 def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = None, **recipe: Any) -> Run:
-    """Fine-tune a backbone on a folder or a CSV file of pictures and leave a run.
+    """Fine-tune a backbone on a folder, a CSV file or tars of pictures and leave a run.
 
     Does what `edgetl train DATA --out OUT` does, with the same words: every keyword is a field of `Recipe`.
     In a script that torchrun starts, all ranks train together and each of them gets the run's facts.

@@ -11,7 +11,12 @@ import typer
 from edgetl_runtime.cli import guarded, print_text
 
 Pictures = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder of class folders, or CSV file: path,label[,split].")
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of class folders; CSV file: path,label[,split]; or WebDataset's tars: "
+        "their folder, one, or 'train-{000..009}.tar'.",
+    ),
 ]
 MaxUnreadable = Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")]
 MaxLatencyMs = Annotated[

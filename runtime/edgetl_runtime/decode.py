@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.errors import InputError, PictureError
+from edgetl_runtime.errors import DatasetError, InputError, PictureError
 from edgetl_runtime.markers import refuse_endless_jpeg
+from edgetl_runtime.member import Member, read_member
 from edgetl_runtime.pillow import COPY_AGAIN, FORMATS, MAX_PIXELS, SAVE_AGAIN, pillow, too_many_pixels
 
 if TYPE_CHECKING:
@@ -60,27 +61,50 @@ def open_picture(source: PictureSource, channels: Channels = "rgb") -> "Image":
     if isinstance(source, bytes | bytearray | memoryview):
         return _open_bytes(bytes(source), "<bytes>")
     if isinstance(source, str | os.PathLike):
-        return _open_bytes(read_file(Path(source)), str(source))
+        path = source if isinstance(source, Path) else Path(source)
+        return _open_bytes(read_file(path), str(source))
     return _open_file(source)
 
 
 def read_file(path: Path) -> bytes:
-    """Read a picture's file whole, so that no handle outlives this call."""
+    """Read a picture's file, or its part of a tar, whole, so that no handle outlives this call."""
     try:
+        if isinstance(path, Member):
+            _refuse_size(path, path.bytes)
+            return read_member(path)
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise PictureError(str(path), "is not a file", "Give the path of a picture.")
-        if status.st_size > MAX_FILE_BYTES:
-            raise PictureError(
-                str(path), f"has {status.st_size} bytes, more than {MAX_FILE_BYTES}", SAVE_AGAIN
-            )
+        _refuse_size(path, status.st_size)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise PictureError(str(path), "does not exist", "Check the path.") from error
+    except NotADirectoryError as error:  # a tar's name in place of a folder's
+        return read_file(_found(path, error))
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise PictureError(
             str(path), f"cannot be read ({error})", "Check the path and its permissions."
         ) from error
+
+
+def _refuse_size(path: Path, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise PictureError(str(path), f"has {size} bytes, more than {MAX_FILE_BYTES}", SAVE_AGAIN)
+
+
+def _found(path: Path, error: OSError) -> Member:
+    """Find a picture that is named as a member of a tar, such as `shards/0.tar/cat/1.jpg`."""
+    from edgetl_runtime.tars import find_member
+
+    try:
+        found = find_member(path)
+    except (DatasetError, OSError) as damage:
+        raise PictureError(str(path), f"cannot be read ({damage})", "Check the tar.") from damage
+    if found is None:
+        raise PictureError(
+            str(path), f"cannot be read ({error})", "Check the path; inside a tar, names are exact."
+        ) from error
+    return found
 
 
 def shrink(image: "Image", shorter: int) -> tuple[float, float] | None:

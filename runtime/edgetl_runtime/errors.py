@@ -3,7 +3,7 @@
     EdgetlError
     ├─ InputError         2   wrong usage or bad input: the caller can mend it
     │  ├─ PictureError        one picture cannot be used
-    │  ├─ DatasetError        a folder or CSV of pictures cannot be used
+    │  ├─ DatasetError        a folder, CSV or tar of pictures cannot be used
     │  ├─ BundleError         a bundle is damaged, hostile or of a newer version
     │  │  └─ SignatureError   a bundle is not signed by a key that is trusted
     │  ├─ ReceiptError        receipts cannot be read or compared
@@ -51,7 +51,7 @@ class PictureError(InputError):
 
 
 class DatasetError(InputError):
-    """A folder or CSV of pictures cannot be used."""
+    """A folder, CSV or tar of pictures cannot be used."""
 
 
 class BundleError(InputError):

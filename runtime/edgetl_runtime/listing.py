@@ -1,63 +1,51 @@
-"""Which pictures a dataset names, and how: folders of classes, or a CSV file. Opens no picture."""
+"""Which pictures a dataset names, and how: folders of classes, a CSV file, or tars. Opens no picture."""
 
 import csv
 import os
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+from edgetl_runtime import shards
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.row import SPLITS, Listing, Row, Split, composed, is_junk, is_named_as_picture, untrained
+from edgetl_runtime.tars import COMPRESSED, SUFFIX, find_members, refusal_of_compressed
 
-Task = Literal["single_label", "multi_label"]
-Split = Literal["train", "val", "test"]
-
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm"}
-_JUNK_FOLDERS = ("__MACOSX", "@eaDir")  # Left in datasets by macOS zip and by Synology.
 _COLUMNS = ("path", "label", "split")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One picture that a dataset names; labels: sorted and different."""
-
-    path: Path
-    labels: tuple[str, ...]
-    split: Split | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a dataset names, before any picture is opened."""
-
-    root: Path
-    task: Task
-    rows: tuple[Row, ...]
-
-
 def list_dataset(path: Path) -> Listing:
-    """List a folder of class folders, with or without train, val and test above them, or a CSV file.
+    """List a folder of class folders, with or without train, val and test above them, a CSV file, or tars.
 
     Raises:
-        DatasetError: nothing there, or not laid out as either.
+        DatasetError: nothing there, or not laid out as any of them.
     """
     try:
         if path.is_dir():
-            return Listing(path, "single_label", tuple(_list_folder(path)))
+            return _list_directory(path)
         if path.is_file():
-            return _list_csv(path)
+            return _list_file(path)
+        if shards.is_pattern(path):
+            return shards.list_shards(None, shards.expand(path))
     except OSError as error:
         raise DatasetError(f"The dataset {path} cannot be read ({error}). Check its permissions.") from error
-    raise DatasetError(f"There is no dataset at {path}. Give a folder of class folders, or a CSV file.")
+    raise DatasetError(
+        f"There is no dataset at {path}. Give a folder of class folders or of tars, a tar, or a CSV file."
+    )
+
+
+def _list_directory(path: Path) -> Listing:
+    if tars := shards.find_shards(path):
+        return shards.list_shards(path, tars)
+    return Listing(path, "single_label", tuple(_list_folder(path)))
+
+
+def _list_file(path: Path) -> Listing:
+    if path.suffix.lower() == SUFFIX:
+        return shards.list_shards(None, [path])
+    if path.name.lower().endswith(COMPRESSED):
+        raise refusal_of_compressed(path, path.suffix)
+    return _list_csv(path)
 
 
 def _list_folder(root: Path) -> Iterator[Row]:
@@ -68,7 +56,7 @@ def _list_folder(root: Path) -> Iterator[Row]:
     _refuse_loose(root)
     classes: dict[Split, set[str]] = {}
     for folder in folders:
-        split = _SPLITS[folder.name.lower()]
+        split = SPLITS[folder.name.lower()]
         if split in classes:
             raise DatasetError(f"{root} has two folders for the split {split!r}. Merge them, or remove one.")
         rows = list(_list_classes(folder, split))
@@ -80,7 +68,7 @@ def _list_folder(root: Path) -> Iterator[Row]:
 def _split_folders(root: Path) -> list[Path]:
     """Find the folders of splits; their names are reserved, so that no split is ever taken for a class."""
     folders = _subfolders(root)
-    splits = [folder for folder in folders if folder.name.lower() in _SPLITS]
+    splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     if not splits:
         return []
     strays = [folder.name for folder in folders if folder not in splits and _pictures_below(folder)]
@@ -88,7 +76,7 @@ def _split_folders(root: Path) -> list[Path]:
         names = [folder.name for folder in splits]
         raise DatasetError(
             f"{root} has the folders {names} of splits beside {strays}, which hold pictures too. "
-            f"{', '.join(_SPLITS)} always name splits: rename a class that is called so, or write a CSV."
+            f"{', '.join(SPLITS)} always name splits: rename a class that is called so, or write a CSV."
         )
     return splits
 
@@ -107,11 +95,11 @@ def _list_classes(root: Path, split: Split | None) -> Iterator[Row]:
                 f"The class folder {folder} has no picture. Add pictures, or remove the folder."
             )
         for path in paths:
-            yield Row(path, (_label(folder.name),), split)
+            yield Row(path, (composed(folder.name),), split)
 
 
 def _refuse_loose(root: Path) -> None:
-    loose = [path.name for path in sorted(root.iterdir()) if path.is_file() and _is_named_as_picture(path)]
+    loose = [path.name for path in sorted(root.iterdir()) if path.is_file() and is_named_as_picture(path)]
     if loose:
         raise DatasetError(
             f"{len(loose)} pictures lie directly in {root}, such as {loose[0]!r}, and so have no class. "
@@ -129,7 +117,7 @@ def _refuse_different_classes(root: Path, classes: dict[Split, set[str]]) -> Non
 
 
 def _subfolders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not _is_junk(path.name))
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path.name))
 
 
 def _pictures_below(folder: Path) -> list[Path]:
@@ -142,27 +130,14 @@ def _pictures_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_junk(name))
-        paths = [Path(current, name) for name in files if not _is_junk(name)]
-        found += [path for path in paths if _is_named_as_picture(path) or not path.suffix]
+        folders[:] = sorted(name for name in folders if not is_junk(name))
+        paths = [Path(current, name) for name in files if not is_junk(name)]
+        found += [path for path in paths if is_named_as_picture(path) or not path.suffix]
     return sorted(found)
 
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name in _JUNK_FOLDERS
-
-
-def _is_named_as_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not _is_junk(path.name)
-
-
-def _label(name: str) -> str:
-    """Compose a name: macOS writes é as two characters, Linux as one, and both mean one class."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _list_csv(path: Path) -> Listing:
@@ -174,7 +149,14 @@ def _list_csv(path: Path) -> Listing:
     rows = tuple(_row(path, number, cell) for number, cell in cells)
     _refuse_bad_rows(path, [number for number, _ in cells], rows)
     is_multi = any("|" in cell["label"] or not cell["label"] for _, cell in cells)
-    return Listing(path.parent, "multi_label" if is_multi else "single_label", rows)
+    return Listing(path.parent, "multi_label" if is_multi else "single_label", _placed(rows))
+
+
+def _placed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Say where the pictures lie that are named as members of tars, such as `0.tar/cat/1.jpg`."""
+    inside = [row.path for row in rows if any(part.endswith(SUFFIX) for part in row.path.parts[:-1])]
+    members = find_members(inside) if inside else {}
+    return tuple(replace(row, path=members.get(row.path, row.path)) for row in rows) if members else rows
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:
@@ -209,14 +191,14 @@ def _cells(path: Path, number: int, columns: list[str], record: list[str]) -> di
 
 def _row(path: Path, number: int, cells: dict[str, str]) -> Row:
     split = cells.get("split", "")
-    if split and split.lower() not in _SPLITS:
+    if split and split.lower() not in SPLITS:
         raise DatasetError(
-            f"{path}, line {number}: the split must be one of {sorted(_SPLITS)}, got {split!r}."
+            f"{path}, line {number}: the split must be one of {sorted(SPLITS)}, got {split!r}."
         )
     if not cells["path"]:
         raise DatasetError(f"{path}, line {number}: the path is empty. Name a picture, or remove the line.")
-    labels = {_label(label.strip()) for label in cells["label"].split("|")} - {""}
-    return Row(path.parent / cells["path"], tuple(sorted(labels)), _SPLITS[split.lower()] if split else None)
+    labels = {composed(label.strip()) for label in cells["label"].split("|")} - {""}
+    return Row(path.parent / cells["path"], tuple(sorted(labels)), SPLITS[split.lower()] if split else None)
 
 
 def _refuse_bad_rows(path: Path, numbers: list[int], rows: tuple[Row, ...]) -> None:
@@ -232,9 +214,7 @@ def _refuse_bad_rows(path: Path, numbers: list[int], rows: tuple[Row, ...]) -> N
         raise DatasetError(
             f"{path}, line {number}: has no split while others have. Give all rows a split, or none."
         )
-    trained = {label for row in rows if row.split == "train" for label in row.labels}
-    unknown = {label for row in rows if row.split in ("val", "test") for label in row.labels} - trained
-    if trained and unknown:
+    if unknown := untrained(rows):
         raise DatasetError(
-            f"{path}: the classes {sorted(unknown)} are in val or test and not in train. Add some there."
+            f"{path}: the classes {unknown} are in val or test and not in train. Add some there."
         )

@@ -18,12 +18,15 @@ from typing import NamedTuple
 
 from edgetl_runtime.decode import check_decodable, read_file
 from edgetl_runtime.errors import DatasetError, InputError, PictureError
-from edgetl_runtime.listing import Row, list_dataset
-from edgetl_runtime.listing import Split as Split
-from edgetl_runtime.listing import Task as Task
+from edgetl_runtime.listing import list_dataset
+from edgetl_runtime.row import Row
+from edgetl_runtime.row import Split as Split
+from edgetl_runtime.row import Task as Task
+from edgetl_runtime.row import Unreadable as Unreadable
 
 Progress = Callable[[int, int], None]
 
+_QUEUED = 4_096
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,9 +36,10 @@ def index(
     """Hash every picture of a dataset and, with `check`, decode it to find the unreadable ones.
 
     Args:
-        path: a folder of class folders, with or without train, val and test above them; or a CSV file with
-            the columns path,label[,split], its paths relative to its folder. `|` between labels, or an empty
-            label, makes the dataset multi-label.
+        path: a folder of class folders, with or without train, val and test above them; a CSV file with
+            the columns path,label[,split], its paths relative to its folder, where `|` between labels, or an
+            empty label, makes the dataset multi-label; or WebDataset's tars: a folder of them, one, or a
+            pattern such as `train-{000..009}.tar`.
         max_unreadable: the fraction of pictures that may be unreadable, 0 to 1.
         progress: is told how many pictures of how many are done.
 
@@ -46,7 +50,7 @@ def index(
         raise InputError(f"max_unreadable must be a fraction in [0, 1], got {max_unreadable!r}.")
     listing = list_dataset(Path(path))
     pictures: list[Picture] = []
-    unreadable: list[Unreadable] = []
+    unreadable = list(listing.unusable)
     with closing(_examine_all(listing.rows, check)) as examined:
         for done, found in enumerate(examined, start=1):
             if isinstance(found, Picture):
@@ -55,7 +59,8 @@ def index(
                 unreadable.append(found)
             if progress is not None:
                 progress(done, len(listing.rows))
-    _refuse_unreadable(Path(path), unreadable, len(listing.rows), max_unreadable)
+    total = len(listing.rows) + len(listing.unusable)
+    _refuse_unreadable(Path(path), unreadable, total, max_unreadable)
     classes = sorted({label for row in listing.rows for label in row.labels})
     _refuse_lost_classes(classes, pictures)
     return Index(
@@ -87,14 +92,6 @@ class Picture:
             raise DatasetError(f"Picture.labels must be sorted and different, got {self.labels!r}.")
         if self.split not in ("train", "val", "test", None):
             raise DatasetError(f"Picture.split must be 'train', 'val', 'test' or None, got {self.split!r}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file that looks like a picture and cannot be used, with a short reason such as "is empty"."""
-
-    path: Path
-    reason: str
 
 
 class Conflict(NamedTuple):
@@ -166,10 +163,12 @@ class Index:
 def _examine_all(rows: tuple[Row, ...], check: bool) -> Generator[Picture | Unreadable, None, None]:
     """Examine in threads, since hashing and decoding release the interpreter; results come in order.
 
-    Closing the generator cancels what is still queued, so that an interrupt does not wait for it.
+    Closing the generator cancels what is still queued, so that an interrupt does not wait for it. Few are
+    queued at a time, since each takes more memory than what is found.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        yield from pool.map(partial(_examine, check=check), rows)
+        for start in range(0, len(rows), _QUEUED):
+            yield from pool.map(partial(_examine, check=check), rows[start : start + _QUEUED])
 
 
 def _examine(row: Row, *, check: bool) -> Picture | Unreadable:

@@ -22,7 +22,7 @@ __all__ = ["assert_no_regression"]
 
 _OPTIONS = {
     "bundle": "bundle that the fixtures open: a folder or a zip",
-    "data": "labelled pictures that edgetl_receipt validates on: a folder of class folders, or a CSV file",
+    "data": "labelled pictures that edgetl_receipt validates on: folder of class folders, CSV file or tars",
     "variant": "variant that is validated; default: the first whose engine is installed",
     "device": "device that it runs on; default: cpu",
     "split": "split of the pictures: train, val, test or all; default: test",

@@ -58,7 +58,7 @@ def validate(
     Args:
         session: Opened with `batch=1`, for which the times are reported; where the variant's files take more
             pictures at a time, one picture costs as much as all of them.
-        data: An index, or the folder or CSV file to index.
+        data: An index, or the folder, CSV file or tars to index.
         split: "train", "val", "test" or "all". A dataset without splits is used whole.
         limit: Use so many pictures at most, the same ones on every device.
         max_unreadable: The share of the pictures that may be undecodable or contradictory, 0 to 1.

@@ -3,7 +3,9 @@
 Whatever several test files of the runtime make belongs here. Knows numpy, PIL and edgetl_runtime only.
 """
 
+import io
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -46,3 +48,38 @@ def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(64))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def write_tar(path: Path, files: dict[str, bytes], format: int = tarfile.PAX_FORMAT) -> Path:
+    """Write a tar of these files, in their order, as stdlib's tarfile does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_shard(path: Path, samples: dict[str, tuple[bytes, str]]) -> Path:
+    """Write a shard: `{"cat/0001.png": (picture, "3")}` gives the picture and its .cls."""
+    files: dict[str, bytes] = {}
+    for name, (data, label) in samples.items():
+        files |= {name: data, f"{name.partition('.')[0]}.cls": label.encode()}
+    return write_tar(path, files)
+
+
+def shards_of(folder: Path, out: Path, shards: int = 2) -> Path:
+    """Write the pictures of a folder of class folders into shards, with the names of the classes."""
+    names = sorted({path.parent.name for path in folder.rglob("*.png")})
+    splits = sorted({path.parent.parent.name for path in folder.rglob("*.png")} & {"train", "val", "test"})
+    for split in splits or [""]:
+        pictures = sorted((folder / split).rglob("*.png"))
+        for number in range(min(shards, len(pictures))):
+            chosen = {
+                f"{one.parent.name}/{one.name}": (one.read_bytes(), str(names.index(one.parent.name)))
+                for one in pictures[number::shards]
+            }
+            write_shard(out / f"{split or 'all'}-{number:03}.tar", chosen)
+    (out / "classnames.txt").write_text("\n".join(names), encoding="utf-8")
+    return out

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from runtime_factories import tiny_pixels
+from runtime_factories import shards_of, tiny_pixels
 from tiny_bundle import CLASSES, tiny_bundle, tiny_variant, write_colour
 
 from edgetl_runtime import __version__
@@ -369,3 +369,31 @@ def test_what_a_threshold_answers_is_measured_and_printed(tmp_path, data):
 def test_a_session_of_another_batch_is_refused(bundle, data):
     with pytest.raises(InputError, match="open the session with batch=1, got 4"):
         validate(stub_session(bundle, [], batch=4), data)
+
+
+def test_tars_give_the_figures_and_answers_of_the_same_pictures_in_folders(bundle, data, tmp_path):
+    shards = shards_of(data, tmp_path / "shards")
+    receipts = []
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        for place in (data, shards, shards / "test-{000..001}.tar"):
+            receipts.append(validate(session, place))
+    one, *others = receipts
+    for other in others:
+        assert (other.figures, other.per_class) == (one.figures, one.per_class)
+        assert other.dataset.fingerprint == one.dataset.fingerprint
+        assert answers(other) == answers(one)
+
+
+def answers(receipt):
+    found = receipt.predictions
+    return dict(
+        zip(found.sha256, zip(found.target, found.predicted, found.confidence, strict=True), strict=True)
+    )
+
+
+def test_a_picture_of_a_tar_that_is_damaged_is_listed_by_its_name(bundle, data, tmp_path):
+    (data / "test/red/9.png").write_bytes(b"no picture")
+    shards = shards_of(data, tmp_path / "shards")
+    with Session.open(bundle, variant="onnx-fp32") as session:
+        receipt = validate(session, shards, max_unreadable=0.5)
+    assert [one.path.as_posix() for one in receipt.errors] == ["test-001.tar/red/9.png"]

@@ -18,7 +18,9 @@ SUMMARY = "Measure a bundle on labelled pictures and write a receipt."
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_session(parser)
-    parser.add_argument("data", metavar="DATA", type=Path, help="folder of class folders, or CSV file")
+    parser.add_argument(
+        "data", metavar="DATA", type=Path, help="folder of class folders, CSV file, or WebDataset's tars"
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the receipt to this file")
     parser.add_argument(
         "--resume", action="store_true", help="go on where a killed run with this --out stopped"
