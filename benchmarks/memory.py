@@ -8,36 +8,17 @@ listed, hashed and checked. head: solved on a million generated features of 1,28
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
-from PIL import Image
+
+from benchmarks.many import write_files
+from benchmarks.peaks import watch
 
 SIZES = (1_000, 10_000, 100_000)
-_MANY, _WIDTH, _CLASSES, _SIDE = 1_000_000, 1_280, 10, 32
-_A_FOLDER = 10_000
-# Anonymous memory is what the process holds; pages of mapped files can be dropped and read again.
-_PEAK = """
-import threading, time
-held = [0]
-def watch():
-    while True:
-        for line in open("/proc/self/status"):
-            if line.startswith("RssAnon:"):
-                held[0] = max(held[0], int(line.split()[1]))
-        time.sleep(0.1)
-threading.Thread(target=watch, daemon=True).start()
-"""
-_REPORT = """
-import json
-peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
-print(json.dumps({"anonymous_mb": round(held[0] / 1000), "with_mapped_files_mb": round(peak / 1000)}))
-"""
+_MANY, _WIDTH, _CLASSES = 1_000_000, 1_280, 10
 _TRAIN = """
 from edgetl.cli import main
 assert main(["train", {pictures!r}, "--out", {out!r}, "--unfreeze", "0", "--size", "32"]) == 0
@@ -95,31 +76,17 @@ _PARTS: dict[str, Callable[[Path], None]] = {"train": _train, "index": _index, "
 
 
 def _print(what: str, code: str, work: Path) -> None:
-    begun = perf_counter()
-    environment = os.environ | {"EDGETL_CACHE": str(work / "cache")}
-    command = [sys.executable, "-c", _PEAK + code + _REPORT]
-    done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
-    told = json.loads(done.stdout.splitlines()[-1]) | {"seconds": round(perf_counter() - begun)}
+    found = watch(code, work / "cache")
+    told = {
+        "anonymous_mb": round(found.held_mb),
+        "with_mapped_files_mb": round(found.with_mapped_files_mb),
+        "seconds": round(found.seconds),
+    }
     print(what, json.dumps(told), flush=True)
 
 
 def _pictures(work: Path, count: int) -> Path:
-    """Write so many different small pictures of two classes, once; a class is a brightness and much noise."""
-    folder = work / f"pictures-{count}"
-    if (folder / "done").exists():
-        return folder / "data"
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        label = number % 2
-        place = folder / "data" / f"class-{label}" / f"{number // _A_FOLDER:03}"
-        if number % _A_FOLDER < 2:
-            place.mkdir(parents=True, exist_ok=True)
-        pixels = generator.integers(40 * label, 200 + 40 * label, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.NEAREST).save(
-            place / f"{number:07}.bmp"
-        )
-    (folder / "done").touch()
-    return folder / "data"
+    return write_files(work / f"pictures-{count}", count)
 
 
 def _features(work: Path) -> tuple[Path, Path]:

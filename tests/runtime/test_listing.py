@@ -89,11 +89,8 @@ def test_a_class_name_is_composed_so_that_every_system_writes_it_alike(tmp_path)
 
 
 def test_nothing_at_the_path(tmp_path):
-    expected = (
-        f"There is no dataset at {tmp_path / 'no'}. Give a folder of class folders or of tars, a tar, or a CSV "
-        "file."
-    )
-    assert message_of(tmp_path / "no") == expected
+    allowed = "Give a folder of class folders or of tars, a tar, or a CSV file."
+    assert message_of(tmp_path / "no") == f"There is no dataset at {tmp_path / 'no'}. {allowed}"
 
 
 def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):

@@ -1,0 +1,204 @@
+"""From what thousands of pictures cost to what millions would: tables for docs/scale.md. Measures nothing.
+
+Slopes are differences between the smallest and the largest number that was measured, so that what every
+process pays once (imports, compiling) does not count. What lies beyond the largest is extrapolated.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from benchmarks.many import Kind
+from benchmarks.peaks import Phase, Watched
+from edgetl_runtime.predictions import MAX_PICTURES
+
+Layout: TypeAlias = Literal["folders", "tars"]
+PARTS = ("list", "index", "extract", "validate")
+_FEATURE_BYTES = 2 * 1_280
+_PHOTO_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A cell as it was measured; its phases are those of a training or of a validation."""
+
+    kind: Kind
+    layout: Layout
+    count: int
+    watched: Watched
+    machine: Mapping[str, Any]
+
+    def phase(self, name: str) -> Phase | None:
+        """Return a part of the work, where this cell has it."""
+        return next((one for one in self.watched.phases if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the plan is for. gbit_s: of each machine's network."""
+
+    pictures: int = 10_000_000
+    machines: int = 50
+    cores: int = 16
+    gbit_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """What a further picture costs, between two numbers of pictures; held_kb: of anonymous memory."""
+
+    core_ms: float
+    ms: float
+    held_kb: float
+    least: int
+    most: int
+
+
+def page(cells: Sequence[Measured], fleet: Fleet | None = None) -> str:
+    """Return the tables in Markdown: what was measured, the slopes, and the plan where there are slopes."""
+    groups = sorted({(one.kind, one.layout) for one in cells}, reverse=True)
+    parts = [_machine(cells), _table(cells, groups), _slopes(cells, groups)]
+    photos = {part: slope(cells, "photos", "tars", part) for part in PARTS}
+    photos["validate"] = photos["validate"] or _average(cells)
+    small = slope(cells, "small", "tars", "index")
+    if small is not None and None not in photos.values():
+        known = {part: one for part, one in photos.items() if one is not None}
+        parts.append(plan(known, small.held_kb, fleet or Fleet()))
+    return "\n\n".join(parts) + "\n"
+
+
+def slope(cells: Sequence[Measured], kind: Kind, layout: Layout, part: str) -> Slope | None:
+    """Return what a further picture costs, or None where only one number was measured."""
+    found = {
+        one.count: phase
+        for one in cells
+        if (one.kind, one.layout) == (kind, layout) and (phase := one.phase(part)) is not None
+    }
+    if len(found) < 2:
+        return None
+    least, most = min(found), max(found)
+    first, last, more = found[least], found[most], most - least
+    return Slope(
+        1_000 * (last.core_seconds - first.core_seconds) / more,
+        1_000 * (last.seconds - first.seconds) / more,
+        1_000 * (last.held_mb - first.held_mb) / more,
+        least,
+        most,
+    )
+
+
+def _average(cells: Sequence[Measured]) -> Slope | None:
+    """Return what a photograph costs to validate where one number was measured: nothing is paid once there."""
+    for cell in cells:
+        phase = cell.phase("validate") if cell.kind == "photos" else None
+        if phase is not None:
+            n = cell.count
+            return Slope(1_000 * phase.core_seconds / n, 1_000 * phase.seconds / n, 0.0, n, n)
+    return None
+
+
+def plan(photos: Mapping[str, Slope], index_kb: float, fleet: Fleet) -> str:
+    """Return the table of what the fleet's pictures would take; only the slopes in it were measured."""
+    n, all_cores = fleet.pictures, fleet.machines * fleet.cores
+    index, extract, validate = photos["index"], photos["extract"], photos["validate"]
+    listing = photos["list"].core_ms
+    read_h = n * _PHOTO_BYTES * 8 / fleet.gbit_s / 1e9 / 3_600
+    rows = [
+        ("list: read every header", "one machine, one core", _hours(n, listing), _hours(n, listing)),
+        (
+            "index: hash and decode each picture once",
+            f"one machine, {fleet.cores} cores",
+            _hours(n, index.core_ms - listing),
+            _hours(n, index.core_ms - listing) / fleet.cores,
+        ),
+        ("the same, bound by the network", f"one machine, {fleet.gbit_s:g} Gbit/s", 0.0, read_h),
+        (
+            "extract: frozen layers once",
+            f"{fleet.machines} machines, all cores",
+            _hours(n, extract.core_ms),
+            _hours(n, extract.core_ms) / all_cores,
+        ),
+        (
+            "the same, bound by the network",
+            f"{fleet.machines} machines, {fleet.gbit_s:g} Gbit/s",
+            0.0,
+            read_h / fleet.machines,
+        ),
+        (
+            "validate 100,000 of them",
+            "one machine, one picture at a time",
+            _hours(100_000, validate.core_ms),
+            _hours(100_000, validate.ms),
+        ),
+        (
+            f"validate all, in {-(-n // MAX_PICTURES)} receipts or more",
+            f"{fleet.machines} machines, one picture at a time",
+            _hours(n, validate.core_ms),
+            _hours(n, validate.ms) / fleet.machines,
+        ),
+    ]
+    head = [
+        f"**{n:,} pictures of 100 kB in tars, {fleet.machines} machines of {fleet.cores} cores: "
+        "extrapolated**",
+        "",
+        "| step | where | core-hours | hours on the clock |",
+        "|---|---|---|---|",
+    ]
+    body = [f"| {what} | {where} | {_number(core_h)} | {_number(h)} |" for what, where, core_h, h in rows]
+    tail = [
+        "",
+        f"- Memory of the machine that indexes: {n * index_kb / 1e6:,.0f} GB, {index_kb:.2f} kB a picture.",
+        f"- Pictures: {n * _PHOTO_BYTES / 1e12:,.1f} TB, read twice (index, extract).",
+        f"- Features of EfficientNet-Lite0, one view: {n * _FEATURE_BYTES / 1e9:,.0f} GB in the cache.",
+    ]
+    return "\n".join([*head, *body, *tail])
+
+
+def _machine(cells: Sequence[Measured]) -> str:
+    facts = cells[0].machine
+    loads = [one.machine["load"] for one in cells]
+    return (
+        f"Measured on {facts['cores']} cores of {facts['cpu']}, which {min(loads):.0f} to {max(loads):.0f} "
+        "other processes wanted as well: core seconds can be trusted, seconds on the clock cannot."
+    )
+
+
+def _table(cells: Sequence[Measured], groups: Sequence[tuple[Kind, Layout]]) -> str:
+    head = [
+        "**Measured**",
+        "",
+        "| pictures | core-ms a picture: list | index | extract | validate | MB held: ",
+    ]
+    head[-1] += "index | extract | validate |"
+    rows = [*head, "|---" * 8 + "|"]
+    for kind, layout in groups:
+        for count in sorted({one.count for one in cells if (one.kind, one.layout) == (kind, layout)}):
+            there = [one for one in cells if (one.kind, one.layout, one.count) == (kind, layout, count)]
+            found = {part: phase for part in PARTS for one in there if (phase := one.phase(part))}
+            each = [_of(found, part, lambda p, n=count: 1_000 * p.core_seconds / n) for part in PARTS]
+            held = [_of(found, part, lambda p: p.held_mb) for part in PARTS[1:]]
+            rows.append("| " + " | ".join([f"{count:,} {kind}, {layout}", *each, *held]) + " |")
+    return "\n".join(rows)
+
+
+def _of(found: Mapping[str, Phase], part: str, value: Callable[[Phase], float]) -> str:
+    return _number(value(found[part])) if part in found else "–"
+
+
+def _slopes(cells: Sequence[Measured], groups: Sequence[tuple[Kind, Layout]]) -> str:
+    rows = ["**Slopes: what a further picture costs, measured**", ""]
+    rows += ["| pictures | between | part | core-ms | kB held |", "|---|---|---|---|---|"]
+    for kind, layout in groups:
+        for part in PARTS:
+            if (one := slope(cells, kind, layout, part)) is not None:
+                told = f"{one.least:,} and {one.most:,}"
+                rows.append(f"| {kind}, {layout} | {told} | {part} | {one.core_ms:.2f} | {one.held_kb:.2f} |")
+    return "\n".join(rows)
+
+
+def _hours(count: int, milliseconds: float) -> float:
+    return count * milliseconds / 3.6e6
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.0f}"
