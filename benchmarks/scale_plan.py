@@ -5,7 +5,7 @@ process pays once (imports, compiling) does not count. What lies beyond the larg
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from benchmarks.many import Kind
@@ -48,7 +48,6 @@ class Slope:
     """What a further picture costs, between two numbers of pictures; held_kb: of anonymous memory."""
 
     core_ms: float
-    ms: float
     held_kb: float
     least: int
     most: int
@@ -80,7 +79,6 @@ def slope(cells: Sequence[Measured], kind: Kind, layout: Layout, part: str) -> S
     first, last, more = found[least], found[most], most - least
     return Slope(
         1_000 * (last.core_seconds - first.core_seconds) / more,
-        1_000 * (last.seconds - first.seconds) / more,
         1_000 * (last.held_mb - first.held_mb) / more,
         least,
         most,
@@ -88,12 +86,12 @@ def slope(cells: Sequence[Measured], kind: Kind, layout: Layout, part: str) -> S
 
 
 def _average(cells: Sequence[Measured]) -> Slope | None:
-    """Return what a photograph costs to validate where one number was measured: nothing is paid once there."""
+    """Return what a photograph costs to validate where one number was measured: all of it by the picture."""
     for cell in cells:
         phase = cell.phase("validate") if cell.kind == "photos" else None
         if phase is not None:
             n = cell.count
-            return Slope(1_000 * phase.core_seconds / n, 1_000 * phase.seconds / n, 0.0, n, n)
+            return Slope(1_000 * phase.core_seconds / n, 0.0, n, n)
     return None
 
 
@@ -126,32 +124,45 @@ def plan(photos: Mapping[str, Slope], index_kb: float, fleet: Fleet) -> str:
         ),
         (
             "validate 100,000 of them",
-            "one machine, one picture at a time",
+            "one core, one picture at a time",
             _hours(100_000, validate.core_ms),
-            _hours(100_000, validate.ms),
+            _hours(100_000, validate.core_ms),
         ),
         (
             f"validate all, in {-(-n // MAX_PICTURES)} receipts or more",
-            f"{fleet.machines} machines, one picture at a time",
+            f"one core of each of {fleet.machines} machines",
             _hours(n, validate.core_ms),
-            _hours(n, validate.ms) / fleet.machines,
+            _hours(n, validate.core_ms) / fleet.machines,
         ),
     ]
+    machines = f"{fleet.machines} machines of {fleet.cores} cores"
     head = [
-        f"**{n:,} pictures of 100 kB in tars, {fleet.machines} machines of {fleet.cores} cores: "
-        "extrapolated**",
+        f"**{n:,} pictures of 100 kB in tars, {machines}: extrapolated**",
         "",
         "| step | where | core-hours | hours on the clock |",
         "|---|---|---|---|",
     ]
     body = [f"| {what} | {where} | {_number(core_h)} | {_number(h)} |" for what, where, core_h, h in rows]
+    held = [_held(photos, replace(fleet, machines=machines)) for machines in (fleet.machines, 4)]
     tail = [
         "",
+        f"- From the first header to the last feature: {', or '.join(held)}.",
         f"- Memory of the machine that indexes: {n * index_kb / 1e6:,.0f} GB, {index_kb:.2f} kB a picture.",
         f"- Pictures: {n * _PHOTO_BYTES / 1e12:,.1f} TB, read twice (index, extract).",
         f"- Features of EfficientNet-Lite0, one view: {n * _FEATURE_BYTES / 1e9:,.0f} GB in the cache.",
     ]
     return "\n".join([*head, *body, *tail])
+
+
+def _held(photos: Mapping[str, Slope], fleet: Fleet) -> str:
+    """Say how long the machines are held, from the first header to the last feature, and what is paid for."""
+    n, listing = fleet.pictures, photos["list"].core_ms
+    read_h = n * _PHOTO_BYTES * 8 / fleet.gbit_s / 1e9 / 3_600
+    index_h = max(_hours(n, photos["index"].core_ms - listing) / fleet.cores, read_h)
+    extract_h = max(_hours(n, photos["extract"].core_ms) / fleet.cores, read_h) / fleet.machines
+    clock_h = _hours(n, listing) + index_h + extract_h
+    paid = clock_h * fleet.machines * fleet.cores
+    return f"{_number(clock_h)} h on {fleet.machines} machines, {_number(paid)} core-hours paid for"
 
 
 def _machine(cells: Sequence[Measured]) -> str:
