@@ -16,6 +16,7 @@ Layout: TypeAlias = Literal["folders", "tars"]
 PARTS = ("list", "index", "extract", "validate")
 _FEATURE_BYTES = 2 * 1_280
 _PHOTO_BYTES = 100_000
+_ENOUGH = 100_000  # pictures to validate: accuracy within 0.3 points
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,72 +98,83 @@ def _average(cells: Sequence[Measured]) -> Slope | None:
 
 def plan(photos: Mapping[str, Slope], index_kb: float, fleet: Fleet) -> str:
     """Return the table of what the fleet's pictures would take; only the slopes in it were measured."""
-    n, all_cores = fleet.pictures, fleet.machines * fleet.cores
-    index, extract, validate = photos["index"], photos["extract"], photos["validate"]
-    listing = photos["list"].core_ms
-    read_h = n * _PHOTO_BYTES * 8 / fleet.gbit_s / 1e9 / 3_600
+    n, machines = fleet.pictures, f"{fleet.machines} machines of {fleet.cores} cores"
+    held = [_held(photos, replace(fleet, machines=number)) for number in (fleet.machines, 4)]
+    steps = (
+        f"| {one.what} | {one.where} | {_number(one.core_h)} | {_number(one.clock_h)} |"
+        for one in _steps(photos, fleet)
+    )
     rows = [
-        ("list: read every header", "one machine, one core", _hours(n, listing), _hours(n, listing)),
-        (
-            "index: hash and decode each picture once",
-            f"one machine, {fleet.cores} cores",
-            _hours(n, index.core_ms - listing),
-            _hours(n, index.core_ms - listing) / fleet.cores,
-        ),
-        ("the same, bound by the network", f"one machine, {fleet.gbit_s:g} Gbit/s", 0.0, read_h),
-        (
-            "extract: frozen layers once",
-            f"{fleet.machines} machines, all cores",
-            _hours(n, extract.core_ms),
-            _hours(n, extract.core_ms) / all_cores,
-        ),
-        (
-            "the same, bound by the network",
-            f"{fleet.machines} machines, {fleet.gbit_s:g} Gbit/s",
-            0.0,
-            read_h / fleet.machines,
-        ),
-        (
-            "validate 100,000 of them",
-            "one core, one picture at a time",
-            _hours(100_000, validate.core_ms),
-            _hours(100_000, validate.core_ms),
-        ),
-        (
-            f"validate all, in {-(-n // MAX_PICTURES)} receipts or more",
-            f"one core of each of {fleet.machines} machines",
-            _hours(n, validate.core_ms),
-            _hours(n, validate.core_ms) / fleet.machines,
-        ),
-    ]
-    machines = f"{fleet.machines} machines of {fleet.cores} cores"
-    head = [
         f"**{n:,} pictures of 100 kB in tars, {machines}: extrapolated**",
         "",
         "| step | where | core-hours | hours on the clock |",
         "|---|---|---|---|",
-    ]
-    body = [f"| {what} | {where} | {_number(core_h)} | {_number(h)} |" for what, where, core_h, h in rows]
-    held = [_held(photos, replace(fleet, machines=machines)) for machines in (fleet.machines, 4)]
-    tail = [
+        *steps,
         "",
         f"- From the first header to the last feature: {', or '.join(held)}.",
         f"- Memory of the machine that indexes: {n * index_kb / 1e6:,.0f} GB, {index_kb:.2f} kB a picture.",
         f"- Pictures: {n * _PHOTO_BYTES / 1e12:,.1f} TB, read twice (index, extract).",
         f"- Features of EfficientNet-Lite0, one view: {n * _FEATURE_BYTES / 1e9:,.0f} GB in the cache.",
     ]
-    return "\n".join([*head, *body, *tail])
+    return "\n".join(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    what: str
+    where: str
+    core_h: float
+    clock_h: float
+
+
+def _steps(photos: Mapping[str, Slope], fleet: Fleet) -> list[_Step]:
+    n, every = fleet.pictures, f"{fleet.machines} machines"
+    listing = _hours(n, photos["list"].core_ms)
+    index = _hours(n, photos["index"].core_ms) - listing
+    extract, validate = _hours(n, photos["extract"].core_ms), photos["validate"].core_ms
+    read, network = _read_hours(fleet), f"{fleet.gbit_s:g} Gbit/s"
+    some, receipts = _hours(_ENOUGH, validate), -(-n // MAX_PICTURES)
+    all_of_them = _hours(n, validate)
+    return [
+        _Step("list: read every header", "one machine, one core", listing, listing),
+        _Step(
+            "index: hash and decode each picture once",
+            f"one machine, {fleet.cores} cores",
+            index,
+            index / fleet.cores,
+        ),
+        _Step("the same, bound by the network", f"one machine, {network}", 0, read),
+        _Step(
+            "extract: frozen layers once",
+            f"{every}, all cores",
+            extract,
+            extract / fleet.cores / fleet.machines,
+        ),
+        _Step("the same, bound by the network", f"{every}, {network}", 0, read / fleet.machines),
+        _Step(f"validate {_ENOUGH:,} of them", "one core, one picture at a time", some, some),
+        _Step(
+            f"validate all, in {receipts} receipts or more",
+            f"one core of each of {every}",
+            all_of_them,
+            all_of_them / fleet.machines,
+        ),
+    ]
 
 
 def _held(photos: Mapping[str, Slope], fleet: Fleet) -> str:
     """Say how long the machines are held, from the first header to the last feature, and what is paid for."""
     n, listing = fleet.pictures, photos["list"].core_ms
-    read_h = n * _PHOTO_BYTES * 8 / fleet.gbit_s / 1e9 / 3_600
+    read_h = _read_hours(fleet)
     index_h = max(_hours(n, photos["index"].core_ms - listing) / fleet.cores, read_h)
     extract_h = max(_hours(n, photos["extract"].core_ms) / fleet.cores, read_h) / fleet.machines
     clock_h = _hours(n, listing) + index_h + extract_h
     paid = clock_h * fleet.machines * fleet.cores
     return f"{_number(clock_h)} h on {fleet.machines} machines, {_number(paid)} core-hours paid for"
+
+
+def _read_hours(fleet: Fleet) -> float:
+    """Return how long one machine takes to read all pictures over the network."""
+    return fleet.pictures * _PHOTO_BYTES * 8 / fleet.gbit_s / 1e9 / 3_600
 
 
 def _machine(cells: Sequence[Measured]) -> str:

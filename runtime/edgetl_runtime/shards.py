@@ -98,27 +98,30 @@ def list_shards(root: Path | None, paths: Sequence[Path]) -> Listing:
     home = root or Path(commonpath([path.parent for path in paths]))
     shards = [Shard(path, _split_of(path, home)) for path in paths]
     _refuse_half_split(shards)
-    names = sample.read_class_names(home)
-    several, found, damaged = False, list[Row | Unreadable](), list[str]()
-    for shard in shards:
-        try:
-            named = list(_list_shard(shard, names))
-        except DatasetError as error:
-            damaged.append(str(error))
-            continue
-        several = several or any(one.several for one in named)
-        found += [one.found for one in named]
-    if damaged:
-        more = f"\nand {len(damaged) - _SHOWN:,} more tars" if len(damaged) > _SHOWN else ""
-        raise DatasetError("\n".join(damaged[:_SHOWN]) + more)
-    rows = tuple(one for one in found if isinstance(one, Row))
+    named = _list_all(shards, sample.read_class_names(home))
+    rows = tuple(one.found for one in named if isinstance(one.found, Row))
     if lacking := untrained(rows):
         raise DatasetError(
             f"{home}: the classes {lacking} are in the shards of val or test and not in those of train. "
             "Add some there."
         )
-    unusable = tuple(one for one in found if isinstance(one, Unreadable))
+    unusable = tuple(one.found for one in named if isinstance(one.found, Unreadable))
+    several = any(one.several for one in named)
     return Listing(home, "multi_label" if several else "single_label", rows, unusable)
+
+
+def _list_all(shards: Sequence[Shard], names: Sequence[str]) -> list[Named]:
+    """List every shard, and name all those that are damaged at once."""
+    found, damaged = list[Named](), list[str]()
+    for shard in shards:
+        try:
+            found += _list_shard(shard, names)
+        except DatasetError as error:
+            damaged.append(str(error))
+    if damaged:
+        more = f"\nand {len(damaged) - _SHOWN:,} more tars" if len(damaged) > _SHOWN else ""
+        raise DatasetError("\n".join(damaged[:_SHOWN]) + more)
+    return found
 
 
 def _list_shard(shard: Shard, names: Sequence[str]) -> Iterator[Named]:
