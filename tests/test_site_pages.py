@@ -38,6 +38,7 @@ SLOW = {
     "howto/backbone.md": ("photos",),
     "howto/imbalance.md": ("photos",),
     "howto/machines.md": ("photos",),
+    "howto/audio.md": ("voices", "examples"),
 }
 OF_TORCHRUN = ("--standalone", "--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint")
 QUICK = "--size 32 --unfreeze 0"
@@ -141,6 +142,12 @@ class Reader:
         elif thing == "split photos":
             write_photos(self.folder / "photos/train", 16)
             write_photos(self.folder / "photos/test", 6, first=50)
+        elif thing == "voices":
+            needed = [name for name in ("espeak-ng", "flite") if shutil.which(name) is None]
+            if needed:
+                pytest.skip(f"not installed: {', '.join(needed)}")
+        elif thing == "examples":
+            (self.folder / "examples").symlink_to(ROOT / "examples")
         elif thing == "model":
             (self.folder / "network.py").write_text(NETWORK, encoding="utf-8")
             (self.folder / "labels.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
