@@ -33,7 +33,7 @@ from edgetl.advise.backbones import open_candidate
 from edgetl.cost import measure_cost
 from edgetl_runtime.environment import read_cores
 
-_BACKBONE, _SIZES = "efficientnet_lite0", (48, 64, 80, 96, 112, 128)
+_BACKBONE, _SIZES = "efficientnet_lite0", tuple(range(48, 136, 8))
 _PICTURES, _SIDE = 60, 128  # Of each of three classes.
 _RECIPE = "epochs = 1\nbatch_size = 16\nlearning_rate = 0.001\n"
 
@@ -78,8 +78,8 @@ def measure(rounds: int, trials: int) -> dict[str, Any]:
 def main() -> int:
     """Measure, keep it, and write docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--trials", type=int, default=len(_SIZES))
     given = parser.parse_args()
     figures = measure(given.rounds, given.trials)
     found = measured.write("search", "A search on Ray", "python -m benchmarks.search", figures)

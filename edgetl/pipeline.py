@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgetl import head as heads
 from edgetl.dataset import Dataset, split_dataset
 from edgetl.export_data import dataset_facts, export_data
 from edgetl.quantized import tune_quantized
@@ -91,6 +90,8 @@ def head_solver(task: Task, weights: NDArray[np.float32]) -> HeadSolver:
     def solve(
         train: NDArray[Any], train_targets: NDArray[Any], choose: NDArray[Any], choose_targets: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        from edgetl import head as heads  # scikit-learn takes seconds, and few exports climb so far
+
         fitted, judged = heads.Labelled(train, train_targets), heads.Labelled(choose, choose_targets)
         solved = heads.solve_head(fitted, judged, task=task, weights=weights)
         return solved.weight, solved.bias
