@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Two processes of one thread each: many small tests would spend their time starting and joining threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 # What `make test-system` needs, each as command:package of Debian.
-SYSTEM := chromium:chromium chromedriver:chromium-driver cmake:cmake c++:g++ psql:postgresql
+SYSTEM := chromium:chromium chromedriver:chromium-driver cmake:cmake c++:g++ psql:postgresql espeak-ng:espeak-ng flite:flite
 # Everything that decides what an environment holds; the device's holds the runtime's wheel, so its sources too.
 PINS := pyproject.toml runtime/pyproject.toml constraints.txt
 RUNTIME := $(shell find runtime -type f -not -path '*/__pycache__/*')

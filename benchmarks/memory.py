@@ -8,15 +8,18 @@ listed, hashed and checked. head: solved on a million generated features of 1,28
 
 import argparse
 import json
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import measured, page
 from benchmarks.many import write_files
 from benchmarks.peaks import watch
 
+_NAME, _COMMAND = "memory", "python -m benchmarks.memory --work DIR"
 SIZES = (1_000, 10_000, 100_000)
 _MANY, _WIDTH, _CLASSES = 1_000_000, 1_280, 10
 _TRAIN = """
@@ -43,46 +46,57 @@ print("right:", float((head(choose.features).argmax(1) == choose.targets).mean()
 
 
 def main() -> int:
-    """Run the parts that are asked for and print what they held."""
+    """Run the parts that are asked for, keep what they held, and write docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder with 10 GB of room")
     parser.add_argument("--parts", nargs="+", default=tuple(_PARTS), choices=tuple(_PARTS))
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
+    found = dict(kept.figures) if (kept := measured.read().get(_NAME)) else {}
     for part in given.parts:
-        _PARTS[part](given.work)
-    return 0
+        for what, code in _PARTS[part](given.work):
+            found[what] = _watched(code, given.work)
+            print(what, json.dumps(found[what]), flush=True)
+            measured.write(_NAME, "What a training holds in memory", _COMMAND, found)
+    return page.main()
 
 
-def _train(work: Path) -> None:
+def _train(work: Path) -> Iterator[tuple[str, str]]:
     for count in SIZES:
         out = work / f"run-{count}"
+        shutil.rmtree(out, ignore_errors=True)
         code = _TRAIN.format(pictures=str(_pictures(work, count)), out=str(out))
-        _print(f"train on {count:,} pictures", code, work)
+        yield f"train on {count:,} pictures", code
 
 
-def _index(work: Path) -> None:
-    code = _INDEX.format(pictures=_pictures(work, _MANY), count=_MANY)
-    _print(f"index {_MANY:,} pictures", code, work)
+def _index(work: Path) -> Iterator[tuple[str, str]]:
+    yield f"index {_MANY:,} pictures", _INDEX.format(pictures=str(_pictures(work, _MANY)), count=_MANY)
 
 
-def _head(work: Path) -> None:
+def _head(work: Path) -> Iterator[tuple[str, str]]:
     features, targets = _features(work)
     code = _HEAD.format(features=str(features), targets=str(targets), classes=_CLASSES)
-    _print(f"head of {_MANY:,} rows", code, work)
+    yield f"head of {_MANY:,} rows", code
 
 
-_PARTS: dict[str, Callable[[Path], None]] = {"train": _train, "index": _index, "head": _head}
+# Each yields what is done and the code that does it.
+_PARTS: dict[str, Callable[[Path], Iterator[tuple[str, str]]]] = {
+    "train": _train,
+    "index": _index,
+    "head": _head,
+}
 
 
-def _print(what: str, code: str, work: Path) -> None:
-    found = watch(code, work / "cache")
-    told = {
+def _watched(code: str, work: Path) -> dict[str, int]:
+    """Run the code with an empty cache and return what it took."""
+    cache = work / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    found = watch(code, cache)
+    return {
         "anonymous_mb": round(found.held_mb),
         "with_mapped_files_mb": round(found.with_mapped_files_mb),
         "seconds": round(found.seconds),
     }
-    print(what, json.dumps(told), flush=True)
 
 
 def _pictures(work: Path, count: int) -> Path:

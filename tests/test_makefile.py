@@ -23,7 +23,7 @@ def test_test_system_installs_every_program_that_a_test_looks_for():
         if path != Path(__file__)
         for name in re.findall(r'shutil\.which\("([^"]+)"\)', path.read_text(encoding="utf-8"))
     }
-    assert programs == {"chromium", "chromedriver", "cmake", "c++", "psql"}
+    assert programs == {"chromium", "chromedriver", "cmake", "c++", "psql", "espeak-ng", "flite"}
     assert programs == set(SYSTEM)
 
 

@@ -143,9 +143,8 @@ class Reader:
             write_photos(self.folder / "photos/train", 16)
             write_photos(self.folder / "photos/test", 6, first=50)
         elif thing == "voices":
-            needed = [name for name in ("espeak-ng", "flite") if shutil.which(name) is None]
-            if needed:
-                pytest.skip(f"not installed: {', '.join(needed)}")
+            if shutil.which("espeak-ng") is None or shutil.which("flite") is None:
+                pytest.skip("There is no espeak-ng or no flite. Run: make test-system, which installs both.")
         elif thing == "examples":
             (self.folder / "examples").symlink_to(ROOT / "examples")
         elif thing == "model":
