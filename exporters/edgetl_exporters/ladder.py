@@ -19,6 +19,8 @@ from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
 from edgetl_exporters.report import RungRow
 from edgetl_exporters.rungs import Rung, climb_rung, tiers_for
+from edgetl_exporters.to_int8 import QuantizerError
+from edgetl_runtime.errors import ContractError
 from edgetl_runtime.manifest import EngineName
 from edgetl_runtime.statistics import wilson
 
@@ -66,9 +68,7 @@ def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladde
     for number, tier in enumerate(tiers):
         if len(outcomes) == MOST_LOOKS:
             break
-        for rung in tier:
-            if rung.possible(givens):
-                candidates.append(climb_rung(rung, givens, candidates))
+        candidates += _made(tier, givens, candidates)
         room = _ROOM if number == 0 < len(tiers) - 1 else 1.0
         for candidate in _presentable(candidates, outcomes, room * givens.limit):
             files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
@@ -78,6 +78,29 @@ def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladde
                 taken = Taken(candidate, files, len(outcomes))
                 return Ladder(rows(givens, candidates, outcomes), taken)
     return Ladder(rows(givens, candidates, outcomes), None)
+
+
+def _made(tier: Sequence[Rung], givens: Climb, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Make what a tier has; a quantizer that fails costs its own rung.
+
+    Raises:
+        ContractError: nothing was made, so that later rungs have nothing to start from.
+    """
+    made, failed = list[Candidate](), list[str]()
+    for rung in tier:
+        if not rung.possible(givens):
+            continue
+        try:
+            made.append(climb_rung(rung, givens, [*candidates, *made]))
+        except QuantizerError as error:
+            failed.append(f"{rung.name}: {error}")
+            givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
+    if not made and not candidates:
+        raise ContractError(
+            f"There is no int8 of this network: {'; '.join(failed)}. Nothing was written. Leave int8 out, "
+            "with --variants onnx-fp32,openvino-fp16."
+        )
+    return made
 
 
 def _presentable(

@@ -55,6 +55,10 @@ class Plan:
         )
 
 
+class QuantizerError(Exception):
+    """A quantizer fails on a network; with another plan, or another quantizer, it may not."""
+
+
 def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: Path | None = None) -> None:
     """Quantize a float ONNX file.
 
@@ -62,13 +66,22 @@ def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: 
         images: calibration pictures, (n, size, size, 3) uint8 RGB, from the training pictures.
         ranges: a file that keeps what ONNX Runtime's calibration of this file and these pictures found, for
             another plan with the same `ranges`; it is written where it is missing.
+
+    Raises:
+        QuantizerError: the quantizer fails on this network.
     """
     model = onnx.load(onnx_path)
     excluded = [*outside_nodes(model), *plan.float_nodes]
     if plan.float_classifier:
         excluded += find_classifier(model).nodes
-    with quiet():
-        _QUANTIZERS[plan.quantizer](onnx_path, out, images, _Detail(plan, excluded, ranges))
+    try:
+        with quiet():
+            _QUANTIZERS[plan.quantizer](onnx_path, out, images, _Detail(plan, excluded, ranges))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # Their errors have no common class, and mean that the graph is too odd.
+        reason = str(error).partition("\n")[0]
+        raise QuantizerError(f"{plan.quantizer} fails on this network ({reason})") from error
 
 
 @dataclass(frozen=True, slots=True)

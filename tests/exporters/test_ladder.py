@@ -20,6 +20,7 @@ from edgetl_exporters.ladder import MOST_LOOKS, climb
 from edgetl_exporters.rungs import TIERS, Rung, tiers_for
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan, quantize
+from edgetl_runtime.errors import ContractError
 
 
 def givens(folder: Path, **changes: Any) -> Climb:
@@ -84,6 +85,33 @@ def test_what_misses_on_the_choosing_pictures_never_sees_the_verifying_ones(tmp_
     assert [(row.rung, row.verified) for row in found.rows] == [("bad", None), ("good", True)]
     assert found.rows[0].outcome.startswith("on the choosing pictures accuracy drops by")
     assert [phase for phase in watcher.phases if "verify bad" in phase] == []
+
+
+def failing(name: str) -> Rung:
+    """A rung whose quantizer cannot read the graph."""
+
+    def make(given: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+        model = onnx.load(given.source)
+        model.graph.node.append(onnx.helper.make_node("Odd", ["images"], ["odd"], "odd"))
+        onnx.save(model, given.folder / "odd.onnx")
+        quantize(given.folder / "odd.onnx", out, plan=Plan("nncf"), images=given.images)
+        raise AssertionError("an unknown operator was quantized")
+
+    return Rung(name, make)
+
+
+def test_a_quantizer_that_fails_costs_its_own_rung(tmp_path: Path) -> None:
+    watcher = Quiet()
+    found = climb(givens(tmp_path, watcher=watcher), [[broken("bad")], [failing("odd"), good("good")]])
+    assert found.taken is not None
+    assert found.taken.candidate.rung == "good"
+    assert [row.rung for row in found.rows] == ["bad", "good"]
+    assert any(note.startswith("The rung 'odd' is left out: ") for note in watcher.notes)
+
+
+def test_without_any_int8_file_the_export_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"no int8 of this network: odd: .* Leave int8 out"):
+        climb(givens(tmp_path), [[failing("odd")], [good("never made")]])
 
 
 def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -> None:
