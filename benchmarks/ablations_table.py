@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from benchmarks.cells import Cell, read_cell
+from benchmarks.pages import markdown
 from benchmarks.train_table import paired
 
 _MOST_SEEDS = 10
@@ -27,12 +28,12 @@ class Case:
 def table(cases: Sequence[Case], approaches: Sequence[str]) -> str:
     """Return a line for each case: balanced accuracy by approach, and what beats the head for sure."""
     header = ["pictures", "shift", "a class", "seeds", *approaches, "best, less head (95 %)"]
-    rows = [header, ["---"] * len(header)]
+    rows = [header]
     for case in cases:
         cells = {approach: _cells(case.name, approach) for approach in approaches}
         if all(cells.values()):
             rows.append([case.source, case.shift, case.per_class, *_figures(cells)])
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    return markdown(rows)
 
 
 def _cells(name: str, approach: str) -> list[Cell]:

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks.int8 import measure_speed
-from benchmarks.pages import write_table
+from benchmarks.pages import markdown, write_table
 from edgetl.dataset import load_dataset
 from edgetl.pipeline import export_run
 from edgetl.recipe import Recipe
@@ -144,8 +144,7 @@ def _receipt(bundle: Path, data: Path, variant: str, path: Path) -> Receipt:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as Markdown."""
     header = ["network", "weights", "pixels", "float", "int8", "drop, points (90 %)", "at 0.5", "rung taken"]
-    lines = [[*header, "faster", "size"], ["---"] * (len(header) + 2), *map(_line, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown([[*header, "faster", "size"], *map(_line, rows)])
 
 
 def _line(row: dict[str, Any]) -> list[str]:

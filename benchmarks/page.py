@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import train_table
 from benchmarks.measured import Measured, read
+from benchmarks.pages import markdown
 from benchmarks.train_settings import METHODS, SETTINGS
 from edgetl_runtime.atomic import write_text
 
@@ -121,8 +122,7 @@ def _told(value: Any) -> str:
 
 
 def _markdown(table: Iterable[Sequence[str]]) -> str:
-    header, *lines = [[_cell(text) for text in line] for line in table]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
+    return markdown([_cell(text) for text in line] for line in table)
 
 
 def _cell(text: str) -> str:

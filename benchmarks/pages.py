@@ -1,11 +1,18 @@
-"""Tables in pages of the documentation that people write the rest of."""
+"""Tables in Markdown, and their place in pages of the documentation that people write the rest of."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgetl_runtime.atomic import write_text
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _END = "<!-- to here -->\n"
+
+
+def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """Return a table, of which the first row is the header."""
+    header, *lines = rows
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
 
 
 def write_table(page: str, script: str, text: str) -> None:

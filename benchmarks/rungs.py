@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from benchmarks.export import MAX_DROP, NAMES, place
-from benchmarks.pages import write_table
+from benchmarks.pages import markdown, write_table
 from edgetl.pipeline import export_run
 from edgetl_exporters.rungs import TIERS
 
@@ -64,11 +64,11 @@ def _worth(run: Path, kept: Path) -> dict[str, Worth]:
 
 def table(found: Mapping[str, Mapping[str, Worth]]) -> str:
     """Return a line for each rung: drop in points and loss by network, bold where cheaper ones drop more."""
-    lines = [["rung", *found], ["---"] * (len(found) + 1)]
+    lines = [["rung", *found]]
     for number, rung in enumerate(_EVERY):
         cheaper = [one.name for one in _EVERY[:number]]
         lines.append([rung.name, *(_cell(worth, rung.name, cheaper) for worth in found.values())])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def _cell(worth: Mapping[str, Worth], rung: str, cheaper: list[str]) -> str:

@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.cells import Cell, read_cell
+from benchmarks.pages import markdown
 
 PEERS = ("fastai", "torchvision")
 _OURS = ("ours-head", "ours")
@@ -27,9 +28,7 @@ def _part(name: str, cells: Mapping[str, Sequence[Cell]]) -> str:
     first = next(one for found in cells.values() for one in found)
     metrics = ("auc", "balanced_accuracy") if first.scores else ("accuracy",)
     header = ["method", "seeds", *(metric.replace("_", " ") for metric in metrics), "s", "core-s"]
-    rows = [header, ["---"] * len(header)]
-    rows += [_row(method, found, metrics) for method, found in cells.items() if found]
-    table = ["| " + " | ".join(row) + " |" for row in rows]
+    rows = [_row(method, found, metrics) for method, found in cells.items() if found]
     notes = [
         line
         for peer in PEERS
@@ -37,7 +36,9 @@ def _part(name: str, cells: Mapping[str, Sequence[Cell]]) -> str:
         for metric in metrics
         for line in _against(cells, peer, metric)
     ]
-    return "\n".join([f"**{name}**, {len(first.pictures):,} test pictures", "", *table, "", *notes])
+    return "\n".join(
+        [f"**{name}**, {len(first.pictures):,} test pictures", "", markdown([header, *rows]), *notes]
+    )
 
 
 def _row(method: str, found: Sequence[Cell], metrics: Sequence[str]) -> list[str]:

@@ -28,8 +28,8 @@ class Errand:
     """A piece of work that another process may be sent.
 
     folder: where relative paths start. out, source, cache: as this process sees them. All are under the same
-    path on every machine. until: seconds since 1970. machine: the
-    processor that the study's times are of. cores: how many this worker may keep busy.
+    path on every machine. until: seconds since 1970. cores: how many this worker may keep busy. identity: of
+    the study; its "machine" is the processor that the study's times are of.
     """
 
     dataset: Dataset
