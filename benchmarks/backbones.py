@@ -40,9 +40,9 @@ from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.atomic import write_text
 
 PICTURES = 32
-_ESTIMATED_ON = 32  # of the pictures: batch norms and the head
+_ESTIMATED_ON = 16  # of the pictures: batch norms and the head
 _SECONDS = 900
-_CALLS = 20  # of one process: what is not given back is given back with it
+_CALLS = 60  # of one process: what is not given back is given back with it
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "docs" / "backbones.md"
 _SIZES = _HERE / "results" / "backbones.json"
