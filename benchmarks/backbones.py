@@ -39,7 +39,7 @@ from edgetl_exporters.sources import own_logits, write_graph
 from edgetl_exporters.to_openvino import to_openvino
 from edgetl_runtime.atomic import write_text
 
-PICTURES = 32
+PICTURES = 16
 _ESTIMATED_ON = 16  # of the pictures: batch norms and the head
 _SECONDS = 900
 _CALLS = 60  # of one process: what is not given back is given back with it

@@ -45,7 +45,7 @@ MAX_DROP = 0.005
 _CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _SIDE = 96
 _LOCAL_SIDE = 48  # of those pretrained here: a quarter of the time, and the pictures have 28 pixels a side
-_ROW = "row.json"
+_DATA, _ROW = "fashion.csv", "row.json"
 # Of the 60,000 training pictures, in their order: pretraining, fine-tuning, validation; all 10,000 test ones.
 _PRETRAIN, _TRAIN, _VAL = 44_000, 12_000, 4_000
 _EPOCHS, _BATCH = 2, 128
@@ -75,21 +75,26 @@ def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
     """Take one network the whole way, or read what was found."""
     found = work / _ROW
     if not found.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        is_local = "/" in name
-        weights = str(pretrained(name, pictures, work)) if is_local else "default"
-        data, run, bundle = pictures / "fashion.csv", work / "run", work / "bundle"
-        if not run.exists():
-            side = _side(is_local)
-            recipe = Recipe(
-                backbone=name, weights=weights, size=side, crop=1.0, unfreeze=(2,), time_budget_s=7200
-            )
-            train(load_dataset(data), recipe, run, source=data)
+        run, bundle = trained(name, pictures, work), work / "bundle"
         if not bundle.exists():
             export_run(run, bundle, max_drop=MAX_DROP, on_miss="fp16")
-        found.write_text(json.dumps(_row(name, bundle, data, work), indent=2) + "\n", encoding="utf-8")
+        row = _row(name, bundle, pictures / _DATA, work)
+        found.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     row = _read(found)
     return row if row["rung"] == "refused" else row | {"speed": _faster(work / "bundle", work / "speed.json")}
+
+
+def trained(name: str, pictures: Path, work: Path) -> Path:
+    """Fine-tune a network's last two stages, and return the run."""
+    run, data, is_local = work / "run", pictures / _DATA, "/" in name
+    if not run.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        weights = str(pretrained(name, pictures, work)) if is_local else "default"
+        recipe = Recipe(
+            backbone=name, weights=weights, size=_side(is_local), crop=1.0, unfreeze=(2,), time_budget_s=7200
+        )
+        train(load_dataset(data), recipe, run, source=data)
+    return run
 
 
 def _faster(bundle: Path, kept: Path) -> float:
@@ -161,7 +166,7 @@ def _line(row: dict[str, Any]) -> list[str]:
 
 def fashion(folder: Path) -> Path:
     """Fetch the package, write the pictures as PNG, and a CSV of those that the benchmark trains on."""
-    if (folder / "fashion.csv").exists():
+    if (folder / _DATA).exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["apt-get", "download", "dataset-fashion-mnist"], cwd=folder, check=True)
@@ -181,7 +186,7 @@ def fashion(folder: Path) -> Path:
             Image.fromarray(image).save(path)
             rows.append((f"pictures/{path.name}", _CLASSES[label], role))
     with (
-        replacing_file(folder / "fashion.csv") as aside,
+        replacing_file(folder / _DATA) as aside,
         aside.open("w", encoding="utf-8", newline="") as file,
     ):
         csv.writer(file).writerows([("path", "label", "split"), *rows])

@@ -17,6 +17,7 @@ from benchmarks import (
     export_time,
     features,
     gate,
+    head_only,
     install,
     int8,
     measured,
@@ -36,6 +37,7 @@ Measure = Callable[[], Mapping[str, Any]]
 # By the name of their file: as people read it, and what measures it.
 CLAIMS: Mapping[str, tuple[str, Measure]] = {
     "features": ("Feature extraction", lambda: features.measure(_CSV)),
+    "head-only": ("Training the head alone", lambda: head_only.measure(_CSV)),
     "parity": ("Parity on the test pictures", lambda: parity.measure(_CSV, _RUN, _BUNDLE)),
     "int8-speed": ("int8 in OpenVINO, batch 1", lambda: int8.measure_speed(_BUNDLE)),
     "export-time": ("An export", lambda: export_time.measure(_RUN)),
