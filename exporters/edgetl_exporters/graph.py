@@ -3,7 +3,7 @@
 Knows the ONNX format and nothing about engines. Functions return changed copies.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,16 +164,22 @@ def with_static_batch(model: ModelProto, batch: int) -> ModelProto:
 
 
 def features_only(model: ModelProto) -> ModelProto:
-    """Return a copy that ends before its classifier: what it calls `logits` are the features, (N, width).
-
-    So it runs in the runtime's engines like any other graph; its probabilities are the features once more.
-    """
+    """Return a copy that ends before its classifier: what it calls `logits` are the features, (N, width)."""
     width, source = read_head(model)[0].shape[1], find_classifier(model).features
-    changed = ended(model)
+    return answering(ended(model), [source], width)
+
+
+def answering(model: ModelProto, sources: Sequence[str], width: int) -> ModelProto:
+    """Give a graph without outputs new ones: tensors (N, …), joined to (N, width), as its logits.
+
+    So it runs in the runtime's engines like any other graph; its probabilities are the same once more.
+    """
+    nodes = model.graph.node
+    nodes.append(helper.make_node("Concat", sources, [LOGITS], name=LOGITS, axis=1))
+    nodes.append(helper.make_node("Identity", [LOGITS], [PROBABILITIES], name=PROBABILITIES))
     for name in (LOGITS, PROBABILITIES):
-        changed.graph.node.append(helper.make_node("Identity", [source], [name], name=name))
-        changed.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
-    return changed
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
+    return model
 
 
 def ended(model: ModelProto) -> ModelProto:

@@ -1,10 +1,10 @@
 """The int8 ladder: climbed rung by rung until a saved file keeps the contract.
 
-Every rung is measured on the choosing pictures. The first rungs, the standard quantizers, must pass there
-with room to spare, since the next one costs only seconds and may do better; after that passing is enough.
-What passes is verified as a saved file, the least loss first, on pictures that nothing was fitted to, by both
-engines; the first that passes is taken. Whatever fails there sends the climb on, but each look wears the
-verifying pictures out, so there are few, and they are counted.
+Every rung is measured on the choosing pictures. The first must pass there with room to spare, since the next
+one costs only seconds and may do better; after that passing is enough. What passes is verified as a saved
+file, the least loss first, on pictures that nothing was fitted to, by both engines; the first that passes is
+taken. Whatever fails there sends the climb on, but each look wears the verifying pictures out, so there are
+few, and they are counted.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from edgetl_exporters.contract import Comparison, compare
 from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
 from edgetl_exporters.report import RungRow
-from edgetl_exporters.rungs import Rung, climb_rung, tiers_for
+from edgetl_exporters.rungs import RUNGS, Rung, climb_rung
 from edgetl_exporters.to_int8 import QuantizerError
 from edgetl_runtime.errors import ContractError
 from edgetl_runtime.manifest import EngineName
@@ -60,16 +60,27 @@ class Ladder:
     taken: Taken | None
 
 
-def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladder:
-    """Climb until a candidate keeps the contract on the verifying pictures; by default as suits the graph."""
-    tiers = tiers or tiers_for(onnx.load(givens.source))
+def climb(givens: Climb, rungs: Sequence[Rung] = RUNGS) -> Ladder:
+    """Climb until a candidate keeps the contract on the verifying pictures.
+
+    Raises:
+        ContractError: no rung could be made.
+    """
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
-    for number, tier in enumerate(tiers):
+    failed: list[str] = []
+    for number, rung in enumerate(rungs):
         if len(outcomes) == MOST_LOOKS:
             break
-        candidates += _made(tier, givens, candidates)
-        room = _ROOM if number == 0 < len(tiers) - 1 else 1.0
+        if not rung.possible(givens) or (rung.starts_from_best and not candidates):
+            continue
+        try:
+            candidates.append(climb_rung(rung, givens, candidates))
+        except QuantizerError as error:  # It costs this rung alone.
+            failed.append(f"{rung.name}: {error}")
+            givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
+            continue
+        room = _ROOM if number == 0 < len(rungs) - 1 else 1.0
         for candidate in _presentable(candidates, outcomes, room * givens.limit):
             files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
             against = sorted({clause for file in files.values() for clause in file.comparison.against})
@@ -77,30 +88,12 @@ def climb(givens: Climb, tiers: Sequence[Sequence[Rung]] | None = None) -> Ladde
             if not against:
                 taken = Taken(candidate, files, len(outcomes))
                 return Ladder(rows(givens, candidates, outcomes), taken)
-    return Ladder(rows(givens, candidates, outcomes), None)
-
-
-def _made(tier: Sequence[Rung], givens: Climb, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Make what a tier has; a quantizer that fails costs its own rung.
-
-    Raises:
-        ContractError: nothing was made, so that later rungs have nothing to start from.
-    """
-    made, failed = list[Candidate](), list[str]()
-    for rung in tier:
-        if not rung.possible(givens):
-            continue
-        try:
-            made.append(climb_rung(rung, givens, [*candidates, *made]))
-        except QuantizerError as error:
-            failed.append(f"{rung.name}: {error}")
-            givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
-    if not made and not candidates:
+    if not candidates:
         raise ContractError(
             f"There is no int8 of this network: {'; '.join(failed)}. Nothing was written. Leave int8 out, "
             "with --variants onnx-fp32,openvino-fp16."
         )
-    return made
+    return Ladder(rows(givens, candidates, outcomes), None)
 
 
 def _presentable(

@@ -16,17 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from edgetl_exporters.graph import (
-    LOGITS,
-    PROBABILITIES,
-    array,
-    copied,
-    ended,
-    replaced,
-    used_only,
-)
+from edgetl_exporters.graph import answering, array, copied, ended, replaced, used_only
 from edgetl_exporters.model import Floats
 
 # Only so many of a filter's weights may be rounded the other way, the nearest to a half first.
@@ -55,11 +47,7 @@ def means_graph(model: ModelProto) -> ModelProto:
         changed.graph.node.append(helper.make_node("Flatten", [pooled], [flat], name=flat))
         sources.append(flat)
         total += convolution.inputs
-    changed.graph.node.append(helper.make_node("Concat", sources, [LOGITS], name=LOGITS, axis=1))
-    changed.graph.node.append(helper.make_node("Identity", [LOGITS], [PROBABILITIES], name=PROBABILITIES))
-    for name in (LOGITS, PROBABILITIES):
-        changed.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", total]))
-    return changed
+    return answering(changed, sources, total)
 
 
 def rounded(model: ModelProto, means: Floats, steps: int) -> ModelProto:

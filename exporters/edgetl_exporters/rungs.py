@@ -12,7 +12,7 @@ import onnx
 
 from edgetl_exporters.blocks import blocks
 from edgetl_exporters.candidate import Candidate, Climb, features, measured, quantized, without
-from edgetl_exporters.graph import is_gated, with_head
+from edgetl_exporters.graph import with_head
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan
 from edgetl_runtime.manifest import Head as HeadKind
@@ -29,12 +29,17 @@ Make = Callable[[Climb, Sequence[Candidate], Path], Plan]
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A way to make int8. make: writes a file, seeing the candidates before it, and returns how."""
+    """A way to make int8.
+
+    make: writes a file, seeing the candidates before it, and returns how. starts_from_best: it changes the
+    best of those candidates.
+    """
 
     name: str
     make: Make
     head: HeadKind = "float"
     possible: Callable[[Climb], bool] = lambda givens: True
+    starts_from_best: bool = False
 
 
 def climb_rung(rung: Rung, givens: Climb, candidates: Sequence[Candidate]) -> Candidate:
@@ -104,28 +109,26 @@ def _tuned(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
     return plan
 
 
-def tiers_for(model: onnx.ModelProto) -> tuple[tuple[Rung, ...], ...]:
-    """Return the tiers in the order that suits a float graph.
-
-    Where gates multiply activations, int8 shifts the means of layers so much that estimating the shift is not
-    enough: measuring it comes before the head is solved on features that are off.
-    """
-    if not is_gated(model):
-        return TIERS
-    quantizers, resolved, bias, *others = TIERS
-    return (quantizers, bias, resolved, *others)
-
-
-# In the order of their price. Both of the first row are made: which quantizer does less harm differs from
-# network to network.
-TIERS: tuple[tuple[Rung, ...], ...] = (
-    (Rung("onnxruntime", plain(Plan("onnxruntime"))), Rung("nncf", plain(Plan("nncf")))),
-    (Rung("head solved again", resolved, "resolved", lambda givens: givens.solve_head is not None),),
-    (Rung("accurate bias", plain(Plan("nncf", accurate_bias=True))),),
-    (
-        Rung("onnxruntime, trimmed ranges", plain(Plan("onnxruntime", ranges="trimmed"))),
-        Rung("nncf, trimmed ranges", plain(Plan("nncf", ranges="trimmed", accurate_bias=True))),
+# In the order of their price. Which quantizer does less harm differs from network to network.
+RUNGS: tuple[Rung, ...] = (
+    Rung("onnxruntime", plain(Plan("onnxruntime"))),
+    Rung("nncf", plain(Plan("nncf"))),
+    Rung(
+        "head solved again",
+        resolved,
+        "resolved",
+        lambda givens: givens.solve_head is not None,
+        starts_from_best=True,
     ),
-    (Rung("blocks in float", _sensitive, possible=_has_parts),),
-    (Rung("tuned with its rounding", _tuned, "tuned", lambda givens: givens.tune is not None),),
+    Rung("accurate bias", plain(Plan("nncf", accurate_bias=True))),
+    Rung("onnxruntime, trimmed ranges", plain(Plan("onnxruntime", ranges="trimmed"))),
+    Rung("nncf, trimmed ranges", plain(Plan("nncf", ranges="trimmed", accurate_bias=True))),
+    Rung("blocks in float", _sensitive, possible=_has_parts),
+    Rung(
+        "tuned with its rounding",
+        _tuned,
+        "tuned",
+        lambda givens: givens.tune is not None,
+        starts_from_best=True,
+    ),
 )

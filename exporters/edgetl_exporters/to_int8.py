@@ -20,11 +20,12 @@ import onnx
 from edgetl_exporters.graph import IMAGES, find_classifier, outside_nodes, pooling_nodes
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.quiet import quiet
+from edgetl_exporters.ranges import batch_for, extremes
+from edgetl_exporters.weight_only import with_int8_weights
 
 Quantizer = Literal["onnxruntime", "nncf"]
 Bits: TypeAlias = Literal[7, 8]
 
-_BATCH = 10
 _NO_TELEMETRY = "NNCF_CI"
 _PERCENTILE = 99.99
 
@@ -93,8 +94,13 @@ class _Detail:
 
 def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
     plan, (method, options) = detail.plan, calibration_of(detail.plan)
+    ranges = detail.ranges or out.with_suffix(".ranges.json")
+    if plan.ranges == "extremes" and not ranges.exists():
+        found = TensorsData(method, dict(extremes(source, images)))
+        save_tensors_data(found, ranges)
     quantize_static(
         source,
         out,
@@ -107,7 +113,7 @@ def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) ->
         nodes_to_exclude=detail.excluded + pooling_nodes(onnx.load(source)),
         calibrate_method=method,
         extra_options=options,
-        calibration_cache_path=detail.ranges,
+        calibration_cache_path=ranges,
     )
 
 
@@ -145,7 +151,7 @@ def _by_nncf(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
             **more,
         ),
     )
-    onnx.save(quantized, out)
+    onnx.save(with_int8_weights(quantized, detail.excluded), out)
 
 
 _QUANTIZERS = {"onnxruntime": _by_onnxruntime, "nncf": _by_nncf}
@@ -156,8 +162,7 @@ class Reader:
 
     def __init__(self, images: Pixels) -> None:
         # All of one size: percentiles are taken of the batches side by side.
-        size = next(size for size in range(_BATCH, 0, -1) if len(images) % size == 0)
-        self._batches = iter(np.split(images, len(images) // size))
+        self._batches = iter(np.split(images, len(images) // batch_for(len(images))))
 
     def get_next(self) -> Mapping[str, Pixels] | None:
         """Return the next batch."""

@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
-from torch import nn
 
 from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Candidate, Climb, quantized
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array, replaced
 from edgetl_exporters.ladder import MOST_LOOKS, climb
-from edgetl_exporters.rungs import TIERS, Rung, tiers_for
-from edgetl_exporters.sources import write_graph
+from edgetl_exporters.rungs import RUNGS, Rung
 from edgetl_exporters.to_int8 import Plan, quantize
 from edgetl_runtime.errors import ContractError
 
@@ -69,7 +66,7 @@ def broken(name: str) -> Rung:
 
 def test_a_rung_that_passes_ends_the_climb(tmp_path: Path) -> None:
     watcher = Quiet()
-    found = climb(givens(tmp_path, watcher=watcher), [[good("first")], [broken("never made")]])
+    found = climb(givens(tmp_path, watcher=watcher), [good("first"), broken("never made")])
     assert found.taken is not None
     assert (found.taken.candidate.rung, found.taken.looks) == ("first", 1)
     assert [row.rung for row in found.rows] == ["first"]
@@ -78,7 +75,7 @@ def test_a_rung_that_passes_ends_the_climb(tmp_path: Path) -> None:
 
 def test_what_misses_on_the_choosing_pictures_never_sees_the_verifying_ones(tmp_path: Path) -> None:
     watcher = Quiet()
-    found = climb(givens(tmp_path, watcher=watcher), [[broken("bad")], [good("good")]])
+    found = climb(givens(tmp_path, watcher=watcher), [broken("bad"), good("good")])
     assert found.taken is not None
     assert found.taken.candidate.rung == "good"
     assert found.taken.looks == 1
@@ -102,7 +99,7 @@ def failing(name: str) -> Rung:
 
 def test_a_quantizer_that_fails_costs_its_own_rung(tmp_path: Path) -> None:
     watcher = Quiet()
-    found = climb(givens(tmp_path, watcher=watcher), [[broken("bad")], [failing("odd"), good("good")]])
+    found = climb(givens(tmp_path, watcher=watcher), [broken("bad"), failing("odd"), good("good")])
     assert found.taken is not None
     assert found.taken.candidate.rung == "good"
     assert [row.rung for row in found.rows] == ["bad", "good"]
@@ -111,7 +108,7 @@ def test_a_quantizer_that_fails_costs_its_own_rung(tmp_path: Path) -> None:
 
 def test_without_any_int8_file_the_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"no int8 of this network: odd: .* Leave int8 out"):
-        climb(givens(tmp_path), [[failing("odd")], [good("never made")]])
+        climb(givens(tmp_path), [failing("odd"), *(rung for rung in RUNGS if rung.starts_from_best)])
 
 
 def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -> None:
@@ -131,23 +128,23 @@ def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -
     given = givens(
         tmp_path, data=type(data)(data.train, data.choose, wrong), reference=(given.reference[0], perfect)
     )
-    found = climb(given, [[good(f"rung {number}")] for number in range(6)])
+    found = climb(given, [good(f"rung {number}") for number in range(6)])
     assert found.taken is None
     assert [row.verified for row in found.rows] == [False] * MOST_LOOKS
 
 
 def test_rungs_that_need_somebody_are_left_out_without_them(tmp_path: Path) -> None:
     alone = givens(tmp_path, solve_head=None)
-    possible = [rung.name for tier in TIERS for rung in tier if rung.possible(alone)]
+    possible = [rung.name for rung in RUNGS if rung.possible(alone)]
     assert "head solved again" not in possible
     assert "tuned with its rounding" not in possible
     assert "blocks in float" in possible
 
 
-@pytest.mark.parametrize("name", [rung.name for tier in TIERS for rung in tier if rung.head == "float"])
+@pytest.mark.parametrize("name", [rung.name for rung in RUNGS if rung.head == "float"])
 def test_every_rung_makes_a_file_that_both_engines_run(tmp_path: Path, name: str) -> None:
-    rung = next(rung for tier in TIERS for rung in tier if rung.name == name)
-    found = climb(givens(tmp_path, limit=0.5), [[rung]])
+    rung = next(rung for rung in RUNGS if rung.name == name)
+    found = climb(givens(tmp_path, limit=0.5), [rung])
     assert found.taken is not None
     assert found.taken.candidate.rung == name
     assert found.taken.files.keys() == {"openvino", "onnxruntime"}
@@ -163,52 +160,10 @@ def test_a_tuned_module_is_exported_on_the_same_path(tmp_path: Path, temperature
 
     given = givens(tmp_path, tune=tune)
     given = replace(given, model=replace(given.model, temperature=temperature))
-    found = climb(given, [[broken("before")], TIERS[-1]])
+    found = climb(given, [broken("before"), RUNGS[-1]])
     assert found.taken is not None
     assert found.taken.candidate.head == "tuned"
     assert asked == [127]
-
-
-def pooled(width: int) -> nn.Module:
-    """The end of a classifier."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
-
-
-class Gate(nn.Module):
-    """Squeeze and excitation, or something else that multiplies or does not."""
-
-    def __init__(self, gate: nn.Module | None) -> None:
-        super().__init__()
-        self.first, self.gate, self.head = nn.Conv2d(3, 8, 3, stride=2), gate, nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x).relu()
-        x = x if self.gate is None else x * self.gate(x.mean((2, 3), keepdim=True))
-        scores: torch.Tensor = self.head(x.mean((2, 3)))
-        return scores
-
-
-@pytest.mark.parametrize(
-    ("module", "second"),
-    [
-        (Gate(None), "head solved again"),
-        (Gate(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Sigmoid())), "accurate bias"),
-        (Gate(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Hardsigmoid())), "accurate bias"),
-        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Hardswish(), pooled(8)), "accurate bias"),
-        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), pooled(8)), "accurate bias"),
-        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), pooled(8)), "head solved again"),
-    ],
-)
-def test_bias_is_measured_before_the_head_is_solved_where_gates_multiply(
-    tmp_path: Path, module: nn.Module, second: str
-) -> None:
-    for task in ("single_label", "multi_label"):
-        write_graph(tiny_model(module=module.eval(), task=task), tmp_path / "m.onnx")
-        tiers = tiers_for(onnx.load(tmp_path / "m.onnx"))
-        assert tiers[1][0].name == second
-        assert sorted(rung.name for tier in tiers for rung in tier) == sorted(
-            rung.name for tier in TIERS for rung in tier
-        )
 
 
 @pytest.mark.parametrize("count", [1, 13, 24])
