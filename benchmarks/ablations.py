@@ -33,7 +33,11 @@ from edgetl.recipe import Recipe
 from edgetl.training import train
 
 _SETS = Path(__file__).parent / "results" / "sets"
-SOURCES = {"fashion": "fashion-10000", "pictograms": "pictograms", "solar-cells": "solar-cells-193"}
+SOURCES: Mapping[str, str] = {
+    "fashion": "fashion-10000",
+    "pictograms": "pictograms",
+    "solar-cells": "solar-cells-193",
+}
 APPROACHES: Mapping[str, Approach] = {
     "head": "head",
     "output": "staged",
@@ -44,7 +48,7 @@ APPROACHES: Mapping[str, Approach] = {
 _STAGES = 9  # of EfficientNet-Lite0
 SHIFTS = ("none", "blur", "relabelled")
 PER_CLASS = ("5", "20", "100", "all")
-_RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
+RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
 # More would measure no better: two standard errors are two points.
 _MOST_TEST = 2_000
 _BLUR, _NOISE = 1 / 40, 25.0  # of the shorter side; of 255
@@ -64,7 +68,7 @@ def main() -> int:
         if missing:
             dataset = load_dataset(case_csv(case, seed, _SETS))
             for approach in missing:
-                _run(case, seed, approach, dataset)
+                run(case, seed, approach, dataset)
     text = table(all_cases(), tuple(APPROACHES))
     print(text)
     write_table("ablations.md", "ablations.py", text)
@@ -77,9 +81,10 @@ def all_cases() -> list[Case]:
     return [case for case in cases if (case.source, case.shift) != ("solar-cells", "relabelled")]
 
 
-def _run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
+def run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
+    """Train a case by one approach, and write the cell."""
     print(f"{case.name}, seed {seed}, {approach} …", flush=True)
-    recipe = replace(_RECIPE, seed=seed, **settings(APPROACHES[approach], _STAGES))
+    recipe = replace(RECIPE, seed=seed, **settings(APPROACHES[approach], _STAGES))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
         begun, cpu = perf_counter(), process_time()
@@ -93,9 +98,11 @@ def case_csv(case: Case, seed: int, folder: Path) -> Path:
     """Write the pictures of a case: few of the training ones, all changed as the shift says."""
     out = folder / f"{case.name}-{seed}.csv"
     if not out.exists():
-        with make_set(SOURCES[case.source], folder).open(encoding="utf-8", newline="") as file:
+        with make_set(SOURCES.get(case.source, case.source), folder).open(
+            encoding="utf-8", newline=""
+        ) as file:
             rows = [(row["path"], row["label"], row["split"]) for row in csv.DictReader(file)]
-        chosen = _shifted(_chosen(rows, case.per_class, seed), case, folder)
+        chosen = _shifted(_chosen(rows, case.per_class, seed), case, folder, seed)
         with out.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("path", "label", "split"), *chosen])
     return out
@@ -116,9 +123,15 @@ def _chosen(rows: Iterable[Row], per_class: str, seed: int) -> list[Row]:
     return chosen
 
 
-def _shifted(rows: list[Row], case: Case, folder: Path) -> Iterator[Row]:
-    """Yield the rows with their pictures blurred and noisy, or with every class halved and joined anew."""
+def _shifted(rows: list[Row], case: Case, folder: Path, seed: int) -> Iterator[Row]:
+    """Yield the rows: pictures blurred and noisy, every class halved and joined anew, or labels shuffled."""
     classes = sorted({label for _, label, _ in rows})
+    if case.shift == "shuffled":
+        order = np.random.default_rng(seed).permutation(len(rows))
+        yield from (
+            (path, rows[place][1], split) for (path, _, split), place in zip(rows, order, strict=True)
+        )
+        return
     for path, label, split in rows:
         if case.shift == "blur":
             yield str(_blurred(Path(path), folder / "blurred" / case.source)), label, split

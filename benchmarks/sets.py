@@ -2,7 +2,8 @@
 
 solar-cells-N: 2,624 photographs, split by blocks with seed N. fashion-N: Fashion-MNIST, N training pictures,
 val of the same size up to 2,000, and all 10,000 test pictures. pictograms: the emoji of two vendors in six
-classes; both drawings of one emoji go to the same split, by the hash of its code.
+classes; both drawings of one emoji go to the same split, by the hash of its code. hues: noise with one of
+four casts, which any features tell apart, so that pretrained ones are no better.
 """
 
 import csv
@@ -13,6 +14,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from benchmarks import fashion
@@ -27,6 +29,7 @@ _GROUPS = {
     "Activities": "activities",
     "Symbols": "symbols",
 }
+_SIDE_OF_A_HUE, _OF_A_HUE = 64, {"train": 100, "val": 100, "test": 250}
 Row = tuple[str, str, str]
 
 
@@ -44,7 +47,9 @@ def make_set(name: str, folder: Path) -> Path:
         return _write(out, _fashion(folder, int(number)))
     if name == "pictograms":
         return _write(out, _pictograms(folder))
-    raise ValueError(f"There is no set {name!r}: solar-cells-SEED, fashion-N or pictograms.")
+    if name == "hues":
+        return _write(out, _hues(folder))
+    raise ValueError(f"There is no set {name!r}: solar-cells-SEED, fashion-N, pictograms or hues.")
 
 
 def _write(out: Path, rows: Iterable[Row]) -> Path:
@@ -77,6 +82,20 @@ def _pictograms(folder: Path) -> Iterable[Row]:
             if emoji["category"] in _GROUPS and drawing.exists():
                 path = _on_white(drawing, folder / "pictograms" / vendor / emoji["image"])
                 yield str(path), _GROUPS[emoji["category"]], _split(emoji["unified"])
+
+
+def _hues(folder: Path) -> Iterable[Row]:
+    generator = np.random.default_rng(0)
+    casts = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (0, 0, 0)}
+    for split, count in _OF_A_HUE.items():
+        for number in range(count * len(casts)):
+            name = tuple(casts)[number % len(casts)]
+            noise = generator.integers(0, 200, (_SIDE_OF_A_HUE, _SIDE_OF_A_HUE, 3))
+            pixels = noise + generator.integers(2, 30) * np.array(casts[name])
+            path = folder / "hues" / f"{split}-{number:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+            yield str(path), name, split
 
 
 def _on_white(drawing: Path, path: Path) -> Path:
