@@ -23,10 +23,10 @@ from edgetl_exporters.model import Cpu
 from edgetl_exporters.rungs import RUNGS
 
 _DEMO = Path("demo/run")
-# Gates and SiLU; attention; sums of branches whose scales differ; layer norms and GELU.
-_HARD = ("timm/efficientnet_b0", "timm/edgenext_xx_small", "timm/repvgg_a0", "timm/convnext_atto")
+# Gates and SiLU; attention across channels; layer norms and GELU.
+_HARD = ("timm/efficientnet_b0", "timm/edgenext_xx_small", "timm/convnext_atto")
 # For processors whose weights must have 7 bits; of the networks that lose the most with 8.
-_NARROW = ("timm/mobilenetv3_small_100", "timm/mobilenetv4_conv_small", "timm/efficientnet_b0")
+_NARROW = ("timm/mobilenetv3_small_100", "timm/efficientnet_b0")
 _PRESENTABLE = "edgetl_exporters.ladder._presentable"
 
 
