@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.rules import Limits
     from edgetl_runtime.session import Prediction, Session
     from edgetl_runtime.slots import Pointer
+    from edgetl_runtime.validation import Measuring
     from edgetl_runtime.verdict import Verdict
 
 __all__ = [
@@ -39,13 +40,13 @@ __all__ = [
     "Answers",
     "Checked",
     "Where",
-    "parse_points",
     "run_bench",
     "run_check",
     "run_doctor",
     "run_fleet",
     "run_info",
     "run_install",
+    "run_merge",
     "run_plan",
     "run_predict",
     "run_rollback",
@@ -134,6 +135,7 @@ def run_validate(
     max_unreadable: float = 0.05,
     out: Path | None = None,
     resume: bool = False,
+    measuring: Measuring | None = None,
     progress: Progress | None = None,
     notify: Notify = _silent,
 ) -> Receipt:
@@ -142,8 +144,10 @@ def run_validate(
     Args:
         out: Where the receipt is written. Until then the answers are kept in a journal beside it.
         resume: Go on with the journal of a run that was killed.
+        measuring: None asks for the answers here, one after the other.
     """
     from edgetl_runtime.journal import journal_of
+    from edgetl_runtime.measuring import measure
     from edgetl_runtime.validation import validate
 
     if resume and out is None:
@@ -161,10 +165,24 @@ def run_validate(
             progress=progress,
             journal=journal,
             resume=resume,
+            measuring=measuring or measure,
         )
     if out is not None and journal is not None:
         receipt.write(out)
         journal.unlink(missing_ok=True)
+    return receipt
+
+
+def run_merge(receipts: Sequence[Path], *, out: Path | None = None) -> Receipt:
+    """Add up receipts of different pictures, called by their paths; write the sum to `out`."""
+    from edgetl_runtime.merging import merge
+    from edgetl_runtime.receipt import Receipt
+
+    if out is not None:
+        _check_out(out)
+    receipt = merge([Receipt.read(path) for path in receipts], [path.as_posix() for path in receipts])
+    if out is not None:
+        receipt.write(out)
     return receipt
 
 
@@ -336,25 +354,6 @@ def run_rollback(
     from edgetl_runtime.signature import read_keys
 
     return rollback(into, trust=read_keys(trust), prove=partial(_prove, where=where, notify=notify))
-
-
-def parse_points(text: str, what: str = "A margin") -> float:
-    """Return a share from percentage points, `0.5pp` or `0.5%`, or from a ratio, `0.005`.
-
-    `what` is the subject of the messages.
-    """
-    number = text.strip().removesuffix("pp").removesuffix("%")
-    has_unit = number != text.strip()
-    try:
-        value = float(number)
-    except ValueError:
-        raise InputError(f"{what} must be like 0.5pp, 0.5% or 0.005, got {text!r}.") from None
-    if not has_unit and value >= 0.1:
-        raise InputError(
-            f"{what} of {text!r} would be {100 * value:g} percentage points. Write {text.strip()}pp, or "
-            f"{100 * value:g}pp if so many are meant."
-        )
-    return round(value / 100, 12) if has_unit else value
 
 
 def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:

@@ -15,6 +15,7 @@ from edgetl_runtime.cli import (
     info,
     install,
     ledger,
+    merge,
     plan,
     predict,
     rollback,
@@ -39,6 +40,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "predict": predict,
     "validate": validate,
+    "merge": merge,
     "check": check,
     "plan": plan,
     "fleet": fleet,
