@@ -40,6 +40,7 @@ __all__ = [
     "Answers",
     "Checked",
     "Where",
+    "opened",
     "run_bench",
     "run_check",
     "run_doctor",
@@ -119,7 +120,7 @@ def run_predict(
         where: Which variant runs on which device.
         notify: Is told of each variant that was preferred and could not be used.
     """
-    with _opened(bundle, where, notify) as session:
+    with opened(bundle, where, notify) as session:
         found = session.stream(pictures, errors="yield")
         answers = tuple(_answer(*pair) for pair in zip(pictures, found, strict=True))
         return Answers(session.variant.name, session.device, session.labels, answers)
@@ -155,7 +156,7 @@ def run_validate(
     if out is not None:
         _check_out(out)
     journal = None if out is None else journal_of(out)
-    with _opened(bundle, where, notify) as session:
+    with opened(bundle, where, notify) as session:
         receipt = validate(
             session,
             data,
@@ -289,18 +290,18 @@ def run_bench(
         raise InputError(f"--rounds must be at least 1, got {rounds}.")
     data = sample_picture() if picture is None else read_file(picture)
     with ExitStack() as stack:
-        opened = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
+        found = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
         chosen = (
             []
             if where.variant != AUTO or where.device == AUTO
-            else candidates(opened.manifest, AUTO, "next", where.device)
+            else candidates(found.manifest, AUTO, "next", where.device)
         )
         names = [variant.name for variant in chosen] or [where.variant]
         sessions = []
         errors: dict[str, EngineError | ProofError] = {}
         for name in names:
             try:
-                session = stack.enter_context(_opened(opened, replace(where, variant=name), notify))
+                session = stack.enter_context(opened(found, replace(where, variant=name), notify))
                 refuse_simulator(session)
                 sessions.append(session)
             except (EngineError, ProofError) as error:
@@ -357,14 +358,15 @@ def run_rollback(
 
 
 def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
-    with _opened(bundle, where, notify, prove="anew"):
+    with opened(bundle, where, notify, prove="anew"):
         pass
 
 
 @contextmanager
-def _opened(
-    bundle: Path | Bundle, where: Where, notify: Notify, *, prove: Proving = True
+def opened(
+    bundle: Path | Bundle, where: Where, notify: Notify = _silent, *, prove: Proving = True
 ) -> Iterator[Session]:
+    """Open a bundle for the block; see `run_predict` for the arguments."""
     from edgetl_runtime.cautions import Caution
     from edgetl_runtime.session import Session
     from edgetl_runtime.signature import read_keys
@@ -372,8 +374,8 @@ def _opened(
     settings = asdict(where) | {"trust": read_keys(where.trust)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)  # They are told below.
-        opened = Session.open(bundle, **settings, prove=prove, follow=False)
-    with opened as session:
+        ready = Session.open(bundle, **settings, prove=prove, follow=False)
+    with ready as session:
         for caution in session.cautions:
             notify(caution)
         for skipped in session.skipped:
