@@ -1,5 +1,6 @@
 """The flags of commands that workers on Ray may help with, and what is refused of them before the work."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.errors import InputError
@@ -26,19 +27,22 @@ def check_ray(address: str | None, wanted: int | None) -> bool:
     return True
 
 
-def find_workers(address: str | None, wanted: int | None, remedy: str) -> "Workers | None":
-    """Return the workers that the flags name; see `RayWorkers`.
+def find_workers(
+    flags: tuple[str | None, int | None], remedy: str, tell: Callable[[str], None]
+) -> "Workers | None":
+    """Return the workers that --ray and --ray-workers name; see `RayWorkers`.
 
     Raises:
         InputError: nobody answers at the address, or see `check_ray`.
     """
+    address, wanted = flags
     if not check_ray(address, wanted) or address is None:
         return None
     from edgetl.cluster.head import refuse_silent
     from edgetl.cluster.on_ray import RayWorkers
 
     refuse_silent(address)
-    return RayWorkers(address, wanted, remedy)
+    return RayWorkers(address, wanted, remedy, tell)
 
 
 def require(module: str, what: str, extra: str) -> None:

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> Outcome:
     """Validate here, or by workers."""
-    workers = find_workers(given.ray, given.ray_workers, _REMEDY)
+    workers = find_workers((given.ray, given.ray_workers), _REMEDY, note)
     if workers is None:
         return alone.run(given)
     from sys import maxsize
@@ -32,6 +32,5 @@ def run(given: Namespace) -> Outcome:
     from edgetl.answering import answered_by, with_threads
 
     with workers.hired(maxsize) as crew:
-        note(f"Workers on Ray: {crew.shares.workers}, each with {crew.shares.cores} of the cores.")
         place = with_threads(where(given), crew)
         return alone.validated(given, place, answered_by(crew, given.bundle, place))

@@ -117,18 +117,22 @@ class Cluster:
 class RayWorkers:
     """Workers on a cluster, which is connected to as long as they are hired.
 
-    wanted: how many; None is one for each core. remedy: what to do when they are lost.
+    wanted: how many; None is one for each core. remedy: what to do when they are lost. tell: hears how many
+    there are.
     """
 
     address: str
     wanted: int | None
     remedy: str
+    tell: Callable[[str], None]
 
     @contextmanager
     def hired(self, most: int) -> Iterator[Crew]:
         """See `Workers.hired`."""
         with connected(self.address, self.remedy) as cluster:
-            yield _Crew(cluster, share_out(cluster.machines, self.wanted, most), self.remedy)
+            shares = share_out(cluster.machines, self.wanted, most)
+            self.tell(shares.sentence())
+            yield _Crew(cluster, shares, self.remedy)
 
 
 @dataclass(frozen=True, slots=True)

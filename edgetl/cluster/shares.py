@@ -13,6 +13,10 @@ class Shares:
     workers: int
     cores: int
 
+    def sentence(self) -> str:
+        """Say so."""
+        return f"Workers on Ray: {self.workers}, each with {self.cores} of the cores."
+
 
 def share_out(machines: Sequence[int], wanted: int | None, most: int) -> Shares:
     """Give each worker as many cores as can be while all of them have a place.

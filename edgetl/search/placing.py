@@ -41,7 +41,7 @@ def on_ray(address: str, workers: int | None) -> Place:
         price_all(ground)  # Before anybody is at work: who shares a machine slows the others.
         with connected(address, _REMEDY) as cluster:
             shares = _shares(cluster.machines, ground, study, workers)
-            ground.watcher.note(f"Workers on Ray: {shares.workers}, each with {shares.cores} of the cores.")
+            ground.watcher.note(shares.sentence())
             return _watch(cluster, _start(cluster, ground, shares), ground, study)
 
     return place
