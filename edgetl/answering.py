@@ -4,7 +4,7 @@ Each worker opens the bundle and answers a piece of the pictures at a time; it h
 Answers go into the journal as they come, and into the receipt in the order of the pictures.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from math import ceil
@@ -97,7 +97,9 @@ class _Told:
         self.progress(self.done, self.total)
 
 
-def _answers(crew: Crew, question: Question, pictures: Sequence[Picture], told: _Told) -> Iterator[Entry]:
+def _answers(
+    crew: Crew, question: Question, pictures: Sequence[Picture], told: _Told
+) -> Generator[Entry, None, None]:
     """Yield the answers in the order of the pictures; those that come early wait."""
     early: dict[int, list[Entry]] = {}
     following = 0

@@ -7,7 +7,7 @@ is the affair of whoever sends them.
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
@@ -143,7 +143,7 @@ class _Crew:
 
     def each(
         self, work: Callable[[Given, Piece], Result], given: Given, pieces: Iterable[Piece]
-    ) -> Iterator[tuple[Piece, Result]]:
+    ) -> Generator[tuple[Piece, Result], None, None]:
         """See `Crew.each`."""
         kept, waiting, working = self.cluster.keep(given), iter(pieces), dict[Any, Piece]()
         try:

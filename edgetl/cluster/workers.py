@@ -1,6 +1,6 @@
 """Workers elsewhere, as whoever sends them pieces of work sees them. Knows nothing of what they run on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
@@ -27,7 +27,7 @@ class Crew(Protocol):
 
     def each(
         self, work: Callable[[Given, Piece], Result], given: Given, pieces: Iterable[Piece]
-    ) -> Iterator[tuple[Piece, Result]]:
+    ) -> Generator[tuple[Piece, Result], None, None]:
         """Have every piece done, one by each worker at a time; yield each with what came of it, as they end.
 
         Args:

@@ -157,7 +157,7 @@ def _labels(classes: Sequence[str], target: NDArray[Any]) -> list[tuple[str, ...
     """Return the labels of each picture, sorted."""
     if target.ndim == 1:
         return [(classes[number],) for number in target.tolist()]
-    return [tuple(sorted(classes[number] for number in np.flatnonzero(row))) for row in target]
+    return [tuple(sorted(classes[number] for number in np.flatnonzero(row).tolist())) for row in target]
 
 
 def _environment(parts: Sequence[Environment]) -> Environment:

@@ -99,13 +99,13 @@ def worst_of(parts: Sequence[Performance | None]) -> Performance | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    threads = {part.threads for part in known}
+    threads, throttled = {part.threads for part in known}, {part.throttled for part in known}
     return Performance(
         throughput_per_s=_least([part.throughput_per_s for part in known]),
         cold_start_ms=_most([part.cold_start_ms for part in known]),
         peak_memory_bytes=_most([part.peak_memory_bytes for part in known]),
         joules_per_picture=_most([part.joules_per_picture for part in known]),
-        throttled=_most([part.throttled for part in known]),
+        throttled=None if None in throttled else True in throttled,
         threads=threads.pop() if len(threads) == 1 else None,
     )
 

@@ -120,7 +120,7 @@ def _to_list(column: Column) -> list[JSON]:
 
 def rounded(shares: Column) -> NDArray[np.float64]:
     """Return shares as a receipt holds them, to six decimals; float32 has no short decimals."""
-    return np.round(shares.astype(np.float64), 6)
+    return np.asarray(np.round(shares.astype(np.float64), 6), np.float64)
 
 
 def _numbers(name: str, value: JSON) -> Column:

@@ -80,8 +80,12 @@ class Latency:
         Of each part 5 % are slower than its own p95, so of all no more than 5 % are slower than the largest.
         Interpolation between two pictures may hide one picture of each part.
         """
-        ends = zip(*((part.p50_ms, part.p95_ms, part.p99_ms) for part in parts), strict=True)
-        return cls(*map(max, ends), n=sum(part.n for part in parts))
+        return cls(
+            p50_ms=max(part.p50_ms for part in parts),
+            p95_ms=max(part.p95_ms for part in parts),
+            p99_ms=max(part.p99_ms for part in parts),
+            n=sum(part.n for part in parts),
+        )
 
     def __post_init__(self) -> None:
         if not (0 <= self.p50_ms <= self.p95_ms <= self.p99_ms < float("inf") and self.n >= 1):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crews import Here
+from runtime_factories import shards_of
 from tiny_bundle import CLASSES, tiny_bundle, write_colour
 
 from edgetl import answering
@@ -68,6 +69,16 @@ def test_in_whatever_order_they_answer_the_receipt_is_that_of_one_process(late: 
     assert (found.performance.throughput_per_s, found.performance.threads) == (None, 1)
     assert "answered by 2 workers with 1 of the cores each" in found.environment.notes[-1]
     assert [one.reason for one in found.errors] == ["is truncated"]
+
+
+def test_pictures_in_tars_are_answered_as_those_in_folders() -> None:
+    alone, where = validated(None), with_threads(WHERE, Here())
+    shards = shards_of(Path("data"), Path("shards"))
+    measuring = answered_by(Here(), Path("bundle"), where)
+    found = run_validate(Path("bundle"), shards, where=where, max_unreadable=0.5, measuring=measuring)
+    assert found.figures["accuracy"] == alone.figures["accuracy"]
+    assert found.dataset.fingerprint == alone.dataset.fingerprint
+    assert [one.path.parts[1:] for one in found.errors] == [("red", "broken.png")]
 
 
 def test_few_pictures_are_shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:

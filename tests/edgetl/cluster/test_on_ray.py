@@ -1,4 +1,4 @@
-"""Validation and features on a real Ray cluster of this machine: whoever is killed, nothing is wrong or lost."""
+"""Validation and features on a real Ray cluster of this machine, whoever of it is killed."""
 
 import json
 import os
