@@ -35,10 +35,14 @@ Pieces = Iterator[tuple[int, tuple[Picture, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a worker must know besides the pictures. environment: of the machine that writes the receipt."""
+    """What a worker must know besides the pictures.
+
+    bundle_id: of what must lie at `bundle`. environment: of the machine that writes the receipt.
+    """
 
     stand: Standpoint
     bundle: Path
+    bundle_id: str
     where: Where
     environment: Environment
 
@@ -55,7 +59,8 @@ def answered_by(crew: Crew, bundle: Path, where: Where) -> Measuring:
         session: Session, pictures: Sequence[Picture], journal: Journal, progress: Progress
     ) -> Measured:
         stand = Standpoint.of(crew.shares.cores)
-        question = Question(stand, bundle, _as_here(session, where), read_environment())
+        here = _as_here(session, where)
+        question = Question(stand, bundle, session.bundle.id, here, read_environment())
         unknown = [picture for picture in pictures if picture.sha256 not in journal.entries]
         told = _Told(journal, progress, len(pictures) - len(unknown), len(pictures))
         shares = crew.shares
@@ -73,11 +78,13 @@ def answer_piece(question: Question, piece: tuple[int, tuple[Picture, ...]]) -> 
     """Answer some pictures on a worker, in their order.
 
     Raises:
-        InputError: this machine is of another kind than the one that writes the receipt.
+        InputError: this machine is of another kind than the one that writes the receipt, or has another
+            bundle there.
     """
     with question.stand.taken():
         _refuse_other_machine(question.environment)
         with opened(question.bundle, question.where) as session:
+            _refuse_other_bundle(question, session)
             return answer_all(session, piece[1])
 
 
@@ -129,6 +136,14 @@ def _as_here(session: Session, where: Where) -> Where:
     """Name what was chosen here, so that no worker chooses otherwise."""
     chosen = session.device if where.device == AUTO or where.fallback else where.device
     return replace(where, variant=session.variant.name, device=chosen, fallback=None)
+
+
+def _refuse_other_bundle(question: Question, session: Session) -> None:
+    if session.bundle.id != question.bundle_id:
+        raise InputError(
+            f"A worker finds another bundle at {str(question.bundle)!r}: {session.bundle.id[:12]}, not "
+            f"{question.bundle_id[:12]}. Put the same one there on every machine, and leave it there."
+        )
 
 
 def _refuse_other_machine(wanted: Environment) -> None:

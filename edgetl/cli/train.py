@@ -13,7 +13,7 @@ from edgetl.ranks import started, together
 from edgetl_runtime.cli import guarded
 from edgetl_runtime.errors import InputError
 
-_REMEDY = "Finished features are kept: start the cluster again, and give the same command."
+_REMEDY = "Finished features are kept: once the cluster runs, the same command goes on."
 
 Ray = Annotated[
     str | None,

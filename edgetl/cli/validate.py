@@ -10,7 +10,7 @@ from edgetl_runtime.cli.printing import note
 
 SUMMARY = alone.SUMMARY
 
-_REMEDY = "With --out, answers so far are kept: give the same command again, with --resume."
+_REMEDY = "With --out, answers so far are kept: once a cluster runs, the same command goes on with --resume."
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -101,9 +101,15 @@ def test_after_lost_workers_the_same_command_goes_on_with_what_is_left() -> None
 
 def test_a_worker_of_another_kind_of_machine_is_refused() -> None:
     other = replace(read_environment(), cpu="an abacus", versions={"numpy": "1.0"})
-    question = Question(Standpoint.of(1), Path("bundle"), WHERE, other)
+    question = Question(Standpoint.of(1), Path("bundle"), "any", WHERE, other)
     message = r"is not like the sender's: the processor 'an abacus' and .*numpy 1\.0 and .*One receipt is"
     with pytest.raises(InputError, match=message):
+        answer_piece(question, (0, ()))
+
+
+def test_another_bundle_at_the_same_place_is_refused() -> None:
+    question = Question(Standpoint.of(1), Path("bundle"), "ab" * 32, WHERE, read_environment())
+    with pytest.raises(InputError, match=r"another bundle at 'bundle': \w{12}, not abababababab\."):
         answer_piece(question, (0, ()))
 
 

@@ -62,13 +62,32 @@ def test_after_a_killed_head_a_validation_ends_and_goes_on_without_it(
     cluster.kill()
     _, said = driver.communicate(timeout=120)
     assert driver.returncode == 70, said
-    assert (
-        "has gone. With --out, answers so far are kept: give the same command again, with --resume." in said
-    )
+    assert "has gone. With --out, answers so far are kept: once a cluster runs, the same" in said
     assert not found.exists()
     assert main([*question, str(alone)]) == 0
     assert main([*question, str(found), "--resume"]) == 0
     assert_same(found, alone)
+
+
+DEADLY = """
+import os
+from edgetl.cluster.on_ray import RayWorkers
+
+def die(given, piece):
+    os._exit(1)
+
+with RayWorkers({address!r}, 1, "Start again.", print).hired(1) as crew:
+    list(crew.each(die, None, [1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_piece_that_kills_every_worker_is_given_up(cluster: Cluster) -> None:
+    words = [sys.executable, "-c", DEADLY.format(address=cluster.address)]
+    driver = start(words, **cluster.environment)
+    _, said = driver.communicate(timeout=300)
+    assert "LostWorkers: The worker died unexpectedly" in said
+    assert said.rstrip().endswith("Start again.")
 
 
 @pytest.mark.slow
