@@ -1,4 +1,4 @@
-"""Pictures through frozen stages into the cache: alone in one go, or each rank its share, writing in turns.
+"""Pictures through frozen stages into the cache: alone in one go, or shared by many, who write in turns.
 
 Knows nothing of what the rows are for; `edgetl.features` says which are wanted.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.cache import Store
+from edgetl.cluster.workers import helpers
 from edgetl.decoded import decoded
 from edgetl.eviction import cap_bytes, make_room, spare_bytes
 from edgetl.forward import BATCH, Forward, ForwardName, Pending, Precision, open_forward
@@ -26,6 +27,8 @@ from edgetl_runtime.remembered import cache_folder
 
 # Ranks compute without a word for about so long: Ctrl-C, an error and the progress bar wait for it.
 _PART_S = 4.0
+# Fewer pictures are computed before workers elsewhere have begun.
+_FEWEST = 1000
 # What a rank holds back before it takes its turn to write.
 _BUFFER_BYTES = 64 << 20
 
@@ -72,6 +75,7 @@ class Extraction:
         self._everywhere = self._ranks.everywhere(Extraction, lambda: (name, module, preprocess, precision))
         self._name, self._module, self._precision = name, module, precision
         self._preprocess = preprocess
+        self._arguments = name, module, preprocess, precision
         self._forward: Forward | None = None
         self.shares = [0] * self._ranks.size
 
@@ -81,8 +85,13 @@ class Extraction:
         Raises:
             InputError: a picture cannot be read, an activation is too large to keep, or the disk is full.
         """
+        workers = helpers()
         if self._ranks.size > 1:
             self._by_all(pictures, wanted, progress)
+        elif workers is not None and len(pictures) >= _FEWEST:
+            from edgetl.handout import hand_out
+
+            hand_out(workers, self._arguments, pictures, wanted, progress)
         else:
             self._alone(pictures, wanted, progress)
 

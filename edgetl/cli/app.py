@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from edgetl.cli import validate
 from edgetl.cli.advise import advise
 from edgetl.cli.cache import cache
 from edgetl.cli.demo import demo
@@ -15,7 +16,7 @@ from edgetl.cli.report import report
 from edgetl.cli.search import search
 from edgetl.cli.train import train
 from edgetl_runtime import __version__
-from edgetl_runtime.cli import COMMANDS, EXIT_CODES, harmless
+from edgetl_runtime.cli import COMMANDS, EXIT_CODES, Command, harmless
 from edgetl_runtime.cli import main as runtime_main
 from edgetl_runtime.errors import InputError
 
@@ -28,7 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-# The runtime's commands: everything behind their name goes there as it is.
+# The runtime's commands: everything behind their name goes there as it is. A cluster can validate as well.
+_RUNTIME: dict[str, Command] = COMMANDS | {"validate": validate}
 _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -60,7 +62,7 @@ def _root(
 def _forward(name: str, summary: str) -> None:
     @app.command(name, help=summary, context_settings=_FORWARDED)
     def command(context: typer.Context) -> None:
-        raise typer.Exit(runtime_main([name, *context.args], prog="edgetl"))
+        raise typer.Exit(runtime_main([name, *context.args], prog="edgetl", commands=_RUNTIME))
 
 
 app.command(short_help="Measure what decides transfer, and plan the training.", epilog=EXIT_CODES)(advise)
@@ -72,6 +74,6 @@ app.command(short_help="Do the whole job on pictures of solar cells.", epilog=EX
 app.command(epilog=EXIT_CODES)(doctor)
 app.command(short_help="Show or clear the cache of features.", epilog=EXIT_CODES)(cache)
 app.command(short_help="List the backbones of a source.", epilog=EXIT_CODES)(backbones)
-for _name, _command in COMMANDS.items():
+for _name, _command in _RUNTIME.items():
     if _name != "doctor":  # A workstation's looks at more.
         _forward(_name, _command.SUMMARY)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from edgetl.cli.flags import Debug, Json, by_commas, finish, show
-from edgetl_runtime.commands import parse_points
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.percent import parse_points
 
 if TYPE_CHECKING:
     from edgetl_exporters.report import Report

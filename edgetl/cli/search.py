@@ -19,6 +19,7 @@ from edgetl.cli.flags import (
     finish,
     show,
 )
+from edgetl.cli.ray_flags import WORKERS_HELP, check_ray, require
 from edgetl_runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ Ray = Annotated[
 ]
 RayWorkers = Annotated[
     int | None,
-    typer.Option(min=1, help="Workers on Ray, who share the cores. Default: one for each core."),
+    typer.Option(min=1, help=WORKERS_HELP),
 ]
 
 
@@ -88,7 +89,7 @@ def search(
         list_dataset(data)  # Refuses what is no data set before torch is loaded, which takes seconds.
         from edgetl.cost import Limits
 
-        _require("optuna", "A search needs Optuna", "search")
+        require("optuna", "A search needs Optuna", "search")
         asked = _asked(
             {"backbones": candidates, "sizes": sizes, "recipes": recipes, "precisions": precisions},
             recipe,
@@ -203,22 +204,12 @@ def _next(findings: "Findings", out: Path) -> list[str]:
     return [f"Next: edgetl export {quote(str(best.run))} --out {quote(str(bundle))}"]
 
 
-def _require(module: str, what: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise InputError(f"{what}, which is not installed. Run: pip install 'edgetl[{extra}]'")
-
-
 def _place(address: str | None, workers: int | None) -> "Place":
     """Return where the trials are done."""
     from edgetl.search.trial_loop import in_this_process
 
-    if address is None and workers is not None:
-        raise InputError("--ray-workers needs a cluster. Give --ray local, or --ray HOST:PORT.")
-    if address is None:
+    if not check_ray(address, workers) or address is None:
         return in_this_process
-    _require("ray", "--ray needs Ray", "ray")
     from edgetl.search.placing import on_ray
 
     return on_ray(address, workers)

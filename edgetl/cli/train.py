@@ -7,9 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from edgetl.cli.flags import Debug, Json, MaxUnreadable, Pictures, finish, show
+from edgetl.cli.ray_flags import WORKERS_HELP, find_workers
 from edgetl.cli.recipe_flags import with_recipe_flags
-from edgetl.ranks import together
+from edgetl.ranks import started, together
 from edgetl_runtime.cli import guarded
+from edgetl_runtime.errors import InputError
+
+_REMEDY = "Finished features are kept: once the cluster runs, the same command goes on."
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Have features computed on the Ray cluster at HOST:PORT; local makes one here.",
+    ),
+]
+RayWorkers = Annotated[int | None, typer.Option(min=1, help=WORKERS_HELP)]
 
 
 @with_recipe_flags
@@ -18,6 +31,8 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The run's folder, to be made.")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings; flags override it.")] = None,
     max_unreadable: MaxUnreadable = 0.05,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
     as_json: Json = False,
     debug: Debug = False,
     **settings: Any,
@@ -30,11 +45,13 @@ def train(
         list_dataset(data)  # Refuses what is no data set before torch is loaded, which takes seconds.
         from edgetl.cli.console import open_watcher, render_run
         from edgetl.cli.settings import named_settings, resolve_recipe
+        from edgetl.cluster.workers import helped_by
         from edgetl.finetuning import finetune_as
 
         resolved = resolve_recipe(recipe, settings)
         named = named_settings(recipe, settings)
-        with open_watcher() as watcher:
+        _refuse_ranks(ray)
+        with open_watcher() as watcher, helped_by(find_workers((ray, ray_workers), _REMEDY, watcher.note)):
             run = finetune_as(resolved, named, data, out, watcher=watcher, max_unreadable=max_unreadable)
         show(asdict(run) | {"preprocess": run.preprocess.to_steps()} if as_json else render_run(run, out))
         return 130 if run.interrupted else 0
@@ -43,3 +60,8 @@ def train(
         return together(lambda: guarded(alone, debug=debug))
 
     finish(command, debug)
+
+
+def _refuse_ranks(ray: str | None) -> None:
+    if ray is not None and started():
+        raise InputError("--ray and torchrun both share out the features. Leave out --ray, or torchrun.")

@@ -1,40 +1,26 @@
-"""The trials of a search on a Ray cluster. The one file that imports Ray; see docs/decisions/0014.
+"""The trials of a search on a Ray cluster; see docs/decisions/0014.
 
-Ray finds cores for workers, starts them, and starts again those that were killed. It keeps nothing: every
-worker asks the study, as a process that was started by hand does, and the study alone knows what is done.
+The cluster keeps nothing: every worker asks the study, as a process that was started by hand does, and the
+study alone knows what is done.
 """
 
-import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from typing import Any
 
-import ray
-
+from edgetl.cluster.head import refuse_silent
+from edgetl.cluster.on_ray import Cluster, connected
+from edgetl.cluster.shares import Shares, share_out
+from edgetl.cluster.workers import LostWorkers
 from edgetl.search.errand import Errand, run_errand
 from edgetl.search.ground import Ground
-from edgetl.search.head import Head, answers
 from edgetl.search.pricing import price_all
 from edgetl.search.searching import Place
-from edgetl.search.shares import Shares, share_out
 from edgetl.search.study import Study
 from edgetl.search.trial_loop import in_this_process, lose_dead
-from edgetl.search.trials import LostWorkers, Trial, counted
-from edgetl_runtime.environment import read_cores
-from edgetl_runtime.errors import InputError
+from edgetl.search.trials import Trial, counted
+from edgetl_runtime.errors import EdgetlError, InputError
 
-LOCAL = "local"
-# How often Ray starts a worker again that was killed.
-_RESTARTS = 3
-_LOOK_S, _CANCEL_S = 1.0, 120.0
-# No statistics of use, GPUs as without Ray, and workers that are no nicer than this process.
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",
-}
+_REMEDY = "Finished trials are kept: start the cluster again, and give the same command."
 
 
 def on_ray(address: str, workers: int | None) -> Place:
@@ -46,48 +32,22 @@ def on_ray(address: str, workers: int | None) -> Place:
     Raises:
         InputError: nobody answers there.
     """
-    if address != LOCAL and not answers(address):
-        raise InputError(
-            f"--ray must be local or the HOST:PORT of a Ray cluster that runs, got {address!r}, where nobody "
-            "answers. Start one with: ray start --head --port 6379"
-        )
+    refuse_silent(address)
 
     def place(ground: Ground, study: Study) -> str:
         lose_dead(ground, study)
         if counted(study.trials()) >= ground.asked.trials:
             return in_this_process(ground, study)  # Which finds nothing to do.
         price_all(ground)  # Before anybody is at work: who shares a machine slows the others.
-        with _cluster(address):
-            shares = _shares(ground, study, workers)
-            ground.watcher.note(f"Workers on Ray: {shares.workers}, each with {shares.cores} of the cores.")
-            return _watch(_start(ground, shares), ground, study)
+        with connected(address, _REMEDY) as cluster:
+            shares = _shares(cluster.machines, ground, study, workers)
+            ground.watcher.note(shares.sentence())
+            return _watch(cluster, _start(cluster, ground, shares), ground, study)
 
     return place
 
 
-@contextmanager
-def _cluster(address: str) -> Iterator[None]:
-    """Connect to a cluster, or make one of this machine that ends with this process."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    own = {"num_cpus": read_cores(), "include_dashboard": False} if address == LOCAL else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        first = str(error).partition("\n")[0]
-        raise InputError(
-            f"The Ray cluster {address!r} cannot be used: {first} Check that it runs the same versions of "
-            "Ray and Python, and that RAY_AUTH_MODE and the token are those that it was started with."
-        ) from error
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells there what befell a worker; stdout is the result's.
-            yield
-    finally:
-        ray.shutdown()
-
-
-def _shares(ground: Ground, study: Study, wanted: int | None) -> Shares:
-    machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+def _shares(machines: Sequence[int], ground: Ground, study: Study, wanted: int | None) -> Shares:
     if len(machines) > 1 and ground.asked.storage is None:
         raise InputError(
             f"The Ray cluster has {len(machines)} machines, which cannot share a file of SQLite. Give a "
@@ -97,28 +57,25 @@ def _shares(ground: Ground, study: Study, wanted: int | None) -> Shares:
     return share_out(machines, wanted, left)
 
 
-def _start(ground: Ground, shares: Shares) -> list[Any]:  # ray.ObjectRef[str]
-    """Start all workers; where there is no place for one, it waits."""
-    work = ray.remote(num_cpus=shares.cores, max_retries=_RESTARTS)(run_errand)
-    errand = ray.put(Errand.of(ground, shares.cores))
-    return [work.remote(errand) for _ in range(shares.workers)]
+def _start(cluster: Cluster, ground: Ground, shares: Shares) -> list[Any]:  # ray.ObjectRef[str]
+    errand = cluster.keep(Errand.of(ground, shares.cores))
+    return [cluster.start(run_errand, (errand,), shares.cores) for _ in range(shares.workers)]
 
 
-def _watch(working: Sequence[Any], ground: Ground, study: Study) -> str:
+def _watch(cluster: Cluster, working: Sequence[Any], ground: Ground, study: Study) -> str:
     """Tell what becomes of the trials until all workers have ended; return why they did."""
     told: dict[int, str] = {}
     why, reasons = "", list[str]()
-    head = Head(ray.get_runtime_context().gcs_address)
     try:
         while working:
-            ended, working = ray.wait(working, num_returns=1, timeout=_LOOK_S)
+            ended, working = cluster.look(working)
             for one in ended:
-                why, reasons = _heard(one, why, reasons)
+                why, reasons = _heard(cluster, one, why, reasons)
                 ground.watcher.note(f"A worker has ended: {(reasons or [why])[-1]}")
             told = _tell(ground, study.trials(), told)
-            head.refuse_gone()
     except KeyboardInterrupt:
-        _cancel(working, ground)
+        ground.watcher.note("Interrupted: the workers keep what they have done so far.")
+        cluster.cancel(working)
         raise
     if reasons and (not why or _is_unfinished(ground, study.trials())):
         raise LostWorkers(
@@ -134,14 +91,12 @@ def _is_unfinished(ground: Ground, trials: Sequence[Trial]) -> bool:
     return left or any(one.state == "running" for one in trials)
 
 
-def _heard(ended: Any, why: str, reasons: list[str]) -> tuple[str, list[str]]:
+def _heard(cluster: Cluster, ended: Any, why: str, reasons: list[str]) -> tuple[str, list[str]]:
     """Return why a worker ended beside what the others said: of itself, or by what befell it."""
     try:
-        return str(ray.get(ended)), reasons
-    except InputError as error:  # Ray's error is one of the class that was raised.
-        return why, [*reasons, str(getattr(error, "cause", error))]
-    except ray.exceptions.RayError as error:
-        return why, [*reasons, str(error).partition("\n")[0]]
+        return str(cluster.result(ended)), reasons
+    except EdgetlError as error:
+        return why, [*reasons, str(error)]
 
 
 def _tell(ground: Ground, trials: Sequence[Trial], told: dict[int, str]) -> dict[int, str]:
@@ -155,11 +110,3 @@ def _tell(ground: Ground, trials: Sequence[Trial], told: dict[int, str]) -> dict
                 f"Trial {one.number} on {where}: {one.state}{reason}: {one.configuration.told()}"
             )
     return {one.number: one.state for one in trials if "process" in one.facts}
-
-
-def _cancel(working: Sequence[Any], ground: Ground) -> None:
-    """Let the workers keep what they have done so far."""
-    ground.watcher.note("Interrupted: the workers keep what they have done so far.")
-    for one in working:
-        ray.cancel(one, force=False)
-    ray.wait(list(working), num_returns=len(working), timeout=_CANCEL_S)

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from edgetl.cluster.workers import LostWorkers
 from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
 from edgetl.search.asked import Asked
@@ -22,7 +23,7 @@ from edgetl.search.in_int8 import int8_facts, measure_int8
 from edgetl.search.pareto import write_pareto
 from edgetl.search.study import Study, open_study
 from edgetl.search.trial_loop import in_this_process
-from edgetl.search.trials import LostWorkers, Trial
+from edgetl.search.trials import Trial
 from edgetl.search.worker import WORKERS, alone
 from edgetl_runtime.atomic import write_json
 from edgetl_runtime.errors import InputError

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from edgetl.search.front import Point
 from edgetl.search.space import Configuration, Space
-from edgetl_runtime.errors import EdgetlError
 
 # running: by some process. complete: there is a model. refused: it costs more than a limit. failed: it cannot
 # be tried, for a reason that stays. lost: its process died or was interrupted; it may be tried again.
@@ -18,10 +17,6 @@ from edgetl_runtime.errors import EdgetlError
 State = Literal["running", "complete", "refused", "failed", "lost", "surplus"]
 _HELD: tuple[State, ...] = ("running", "complete", "refused", "failed")
 _COUNTED: tuple[State, ...] = ("running", "complete")
-
-
-class LostWorkers(EdgetlError):
-    """Workers elsewhere have died or could not work, and the study lacks what they were to do."""
 
 
 class TakenOver(Exception):

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from edgetl_runtime.commands import parse_points
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.percent import parse_points
 
 if TYPE_CHECKING:
     from edgetl_runtime.rules import Limits

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.rules import Limits
     from edgetl_runtime.session import Prediction, Session
     from edgetl_runtime.slots import Pointer
+    from edgetl_runtime.validation import Measuring
     from edgetl_runtime.verdict import Verdict
 
 __all__ = [
@@ -39,13 +40,14 @@ __all__ = [
     "Answers",
     "Checked",
     "Where",
-    "parse_points",
+    "opened",
     "run_bench",
     "run_check",
     "run_doctor",
     "run_fleet",
     "run_info",
     "run_install",
+    "run_merge",
     "run_plan",
     "run_predict",
     "run_rollback",
@@ -118,7 +120,7 @@ def run_predict(
         where: Which variant runs on which device.
         notify: Is told of each variant that was preferred and could not be used.
     """
-    with _opened(bundle, where, notify) as session:
+    with opened(bundle, where, notify) as session:
         found = session.stream(pictures, errors="yield")
         answers = tuple(_answer(*pair) for pair in zip(pictures, found, strict=True))
         return Answers(session.variant.name, session.device, session.labels, answers)
@@ -134,6 +136,7 @@ def run_validate(
     max_unreadable: float = 0.05,
     out: Path | None = None,
     resume: bool = False,
+    measuring: Measuring | None = None,
     progress: Progress | None = None,
     notify: Notify = _silent,
 ) -> Receipt:
@@ -142,8 +145,10 @@ def run_validate(
     Args:
         out: Where the receipt is written. Until then the answers are kept in a journal beside it.
         resume: Go on with the journal of a run that was killed.
+        measuring: None asks for the answers here, one after the other.
     """
     from edgetl_runtime.journal import journal_of
+    from edgetl_runtime.measuring import measure
     from edgetl_runtime.validation import validate
 
     if resume and out is None:
@@ -151,7 +156,7 @@ def run_validate(
     if out is not None:
         _check_out(out)
     journal = None if out is None else journal_of(out)
-    with _opened(bundle, where, notify) as session:
+    with opened(bundle, where, notify) as session:
         receipt = validate(
             session,
             data,
@@ -161,10 +166,24 @@ def run_validate(
             progress=progress,
             journal=journal,
             resume=resume,
+            measuring=measuring or measure,
         )
     if out is not None and journal is not None:
         receipt.write(out)
         journal.unlink(missing_ok=True)
+    return receipt
+
+
+def run_merge(receipts: Sequence[Path], *, out: Path | None = None) -> Receipt:
+    """Add up receipts of different pictures, called by their paths; write the sum to `out`."""
+    from edgetl_runtime.merging import merge
+    from edgetl_runtime.receipt import Receipt
+
+    if out is not None:
+        _check_out(out)
+    receipt = merge([Receipt.read(path) for path in receipts], [path.as_posix() for path in receipts])
+    if out is not None:
+        receipt.write(out)
     return receipt
 
 
@@ -271,18 +290,18 @@ def run_bench(
         raise InputError(f"--rounds must be at least 1, got {rounds}.")
     data = sample_picture() if picture is None else read_file(picture)
     with ExitStack() as stack:
-        opened = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
+        found = stack.enter_context(Bundle.open(bundle, trust=read_keys(where.trust)))
         chosen = (
             []
             if where.variant != AUTO or where.device == AUTO
-            else candidates(opened.manifest, AUTO, "next", where.device)
+            else candidates(found.manifest, AUTO, "next", where.device)
         )
         names = [variant.name for variant in chosen] or [where.variant]
         sessions = []
         errors: dict[str, EngineError | ProofError] = {}
         for name in names:
             try:
-                session = stack.enter_context(_opened(opened, replace(where, variant=name), notify))
+                session = stack.enter_context(opened(found, replace(where, variant=name), notify))
                 refuse_simulator(session)
                 sessions.append(session)
             except (EngineError, ProofError) as error:
@@ -338,34 +357,16 @@ def run_rollback(
     return rollback(into, trust=read_keys(trust), prove=partial(_prove, where=where, notify=notify))
 
 
-def parse_points(text: str, what: str = "A margin") -> float:
-    """Return a share from percentage points, `0.5pp` or `0.5%`, or from a ratio, `0.005`.
-
-    `what` is the subject of the messages.
-    """
-    number = text.strip().removesuffix("pp").removesuffix("%")
-    has_unit = number != text.strip()
-    try:
-        value = float(number)
-    except ValueError:
-        raise InputError(f"{what} must be like 0.5pp, 0.5% or 0.005, got {text!r}.") from None
-    if not has_unit and value >= 0.1:
-        raise InputError(
-            f"{what} of {text!r} would be {100 * value:g} percentage points. Write {text.strip()}pp, or "
-            f"{100 * value:g}pp if so many are meant."
-        )
-    return round(value / 100, 12) if has_unit else value
-
-
 def _prove(bundle: Bundle, *, where: Where, notify: Notify) -> None:
-    with _opened(bundle, where, notify, prove="anew"):
+    with opened(bundle, where, notify, prove="anew"):
         pass
 
 
 @contextmanager
-def _opened(
-    bundle: Path | Bundle, where: Where, notify: Notify, *, prove: Proving = True
+def opened(
+    bundle: Path | Bundle, where: Where, notify: Notify = _silent, *, prove: Proving = True
 ) -> Iterator[Session]:
+    """Open a bundle for the block; see `run_predict` for the arguments."""
     from edgetl_runtime.cautions import Caution
     from edgetl_runtime.session import Session
     from edgetl_runtime.signature import read_keys
@@ -373,8 +374,8 @@ def _opened(
     settings = asdict(where) | {"trust": read_keys(where.trust)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Caution)  # They are told below.
-        opened = Session.open(bundle, **settings, prove=prove, follow=False)
-    with opened as session:
+        ready = Session.open(bundle, **settings, prove=prove, follow=False)
+    with ready as session:
         for caution in session.cautions:
             notify(caution)
         for skipped in session.skipped:

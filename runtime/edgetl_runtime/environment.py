@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "FLAGS", "Environment", "parse_cpuinfo", "read_cores", "read_environment"]
+__all__ = [
+    "DISTRIBUTIONS",
+    "FLAGS",
+    "Environment",
+    "machine_differences",
+    "parse_cpuinfo",
+    "read_cores",
+    "read_environment",
+    "version_differences",
+]
 
 # Only the instruction sets that change which kernels an engine picks, under their names in Linux.
 FLAGS = (
@@ -59,6 +68,30 @@ def read_environment(cpuinfo: Path = Path("/proc/cpuinfo")) -> Environment:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         versions=dict(_versions(DISTRIBUTIONS)),
     )
+
+
+def machine_differences(one: Environment, other: Environment, names: Sequence[str]) -> list[str]:
+    """Say in which of what decides about answers the machines of two measurements differ.
+
+    Args:
+        names: what the two are called.
+    """
+    found = [
+        f"{what} {getattr(one, field)!r} and {getattr(other, field)!r}"
+        for what, field in (("the processor", "cpu"), ("the architecture", "machine"))
+        if getattr(one, field) != getattr(other, field)
+    ]
+    for name, some, rest in ((names[0], one, other), (names[1], other, one)):
+        alone = [flag for flag in some.flags if flag not in rest.flags]
+        found += [f"instruction sets only of {name}: {', '.join(alone)}"] if alone else []
+    return found
+
+
+def version_differences(one: Environment, other: Environment) -> list[str]:
+    """Say which software has other versions in two measurements."""
+    names = sorted({*one.versions, *other.versions})
+    both = ((name, *(side.versions.get(name, "none") for side in (one, other))) for name in names)
+    return [f"{name} {before} and {after}" for name, before, after in both if before != after]
 
 
 def parse_cpuinfo(text: str) -> tuple[str, tuple[str, ...]]:

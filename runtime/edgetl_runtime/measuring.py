@@ -5,7 +5,7 @@ Knows what was answered and how long it took, and nothing about figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ class Measured:
     predicted: (n,) integers, or of several labels (n, classes) bool. confidence: (n,) float64, 0–1.
     untempered: (n,) float64, the confidence without the temperature, of one label a picture.
     shares: (n, classes) float32, 0–1, or None where they are too many to keep. times_ms: (n, 4) float64,
-    decode, resize, infer and outputs.
+    decode, resize, infer and outputs. notes: what a reader of the figures should know of the pass.
     """
 
     pictures: list[Picture]
@@ -51,10 +51,11 @@ class Measured:
     shares: NDArray[np.float32] | None
     times_ms: NDArray[np.float64]
     performance: Performance
+    notes: tuple[str, ...] = ()
 
 
 class _Columns:
-    """The numbers of each picture, one row after the other."""
+    """The pictures that could be decoded, and the numbers of each, one row after the other."""
 
     def __init__(self, most: int, session: Session) -> None:
         classes, self._several = len(session.labels), session.manifest.task == "multi_label"
@@ -63,8 +64,15 @@ class _Columns:
         kept = classes <= MAX_PROBABILITY_CLASSES
         self.shares = np.empty((most, classes), np.float32) if kept else None
         self.times_ms = np.empty((most, STAGES))
+        self._pictures: list[Picture] = []
+        self._unreadable: list[Unreadable] = []
 
-    def put(self, row: int, entry: Entry) -> None:
+    def put(self, picture: Picture, entry: Entry) -> None:
+        if entry.unreadable:
+            self._unreadable.append(Unreadable(picture.path, entry.unreadable))
+            return
+        row = len(self._pictures)
+        self._pictures.append(picture)
         self.confidence[row], self.untempered[row] = entry.confidence, entry.untempered
         self.times_ms[row] = entry.times_ms
         if self._several:
@@ -73,6 +81,20 @@ class _Columns:
             (self.predicted[row],) = entry.predicted
         if self.shares is not None:
             self.shares[row] = entry.shares
+
+    def measured(self, performance: Performance, notes: tuple[str, ...] = ()) -> Measured:
+        n = len(self._pictures)
+        return Measured(
+            self._pictures,
+            self._unreadable,
+            self.predicted[:n],
+            self.confidence[:n],
+            self.untempered[:n],
+            None if self.shares is None else self.shares[:n],
+            self.times_ms[:n],
+            performance,
+            notes,
+        )
 
 
 def measure(
@@ -89,8 +111,6 @@ def measure(
     """
     cold_start_ms = _first_answer(session)
     columns = _Columns(len(pictures), session)
-    decoded: list[Picture] = []
-    unreadable: list[Unreadable] = []
     fresh = 0
     with Pace(len(pictures), session.threads or read_cores(), timing) as pace:
         meters = Meters.begin(timing.clock)
@@ -98,25 +118,29 @@ def measure(
             known = journal.entries.pop(picture.sha256, None)
             entry = _answered(session, picture, journal, timing) if known is None else known
             fresh += known is None
-            if entry.unreadable:
-                unreadable.append(Unreadable(picture.path, entry.unreadable))
-            else:
-                columns.put(len(decoded), entry)
-                decoded.append(picture)
+            columns.put(picture, entry)
             pace.picture(done, sum(entry.times_ms) or None, fresh=known is None)
             progress(done, len(pictures))
         performance = meters.finish(fresh, cold_start_ms, pace, session.threads)
-    n = len(decoded)
-    return Measured(
-        decoded,
-        unreadable,
-        columns.predicted[:n],
-        columns.confidence[:n],
-        columns.untempered[:n],
-        None if columns.shares is None else columns.shares[:n],
-        columns.times_ms[:n],
-        performance,
-    )
+    return columns.measured(performance)
+
+
+def collect(session: Session, answers: Iterable[tuple[Picture, Entry]], most: int, note: str) -> Measured:
+    """Gather what others answered for this session, `most` pictures at most; its own speed is not told.
+
+    Args:
+        note: what a reader of the figures should know of those others.
+    """
+    columns = _Columns(most, session)
+    for picture, entry in answers:
+        columns.put(picture, entry)
+    return columns.measured(Performance(threads=session.threads), (note,))
+
+
+def answer_all(session: Session, pictures: Sequence[Picture], timing: Timing = REAL) -> list[Entry]:
+    """Answer pictures for another process, one after the other, after a reference case to warm up."""
+    _first_answer(session)
+    return [_entry(session, picture, timing) for picture in pictures]
 
 
 def _first_answer(session: Session) -> float | None:
@@ -128,12 +152,16 @@ def _first_answer(session: Session) -> float | None:
 
 
 def _answered(session: Session, picture: Picture, journal: Journal, timing: Timing) -> Entry:
-    try:
-        entry = _timed(session, picture, timing)
-    except PictureError as error:
-        entry = Entry(unreadable=error.reason)
+    entry = _entry(session, picture, timing)
     journal.add(picture.sha256, entry)
     return entry
+
+
+def _entry(session: Session, picture: Picture, timing: Timing) -> Entry:
+    try:
+        return _timed(session, picture, timing)
+    except PictureError as error:
+        return Entry(unreadable=error.reason)
 
 
 def _timed(session: Session, picture: Picture, timing: Timing) -> Entry:

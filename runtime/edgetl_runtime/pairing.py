@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgetl_runtime.environment import machine_differences
 from edgetl_runtime.errors import ReceiptError
 
 if TYPE_CHECKING:
@@ -161,15 +162,8 @@ def _counted(hashes: NDArray[np.bytes_]) -> str:
 
 
 def _refuse_other_machine(baseline: Receipt, candidate: Receipt) -> None:
-    before, after = baseline.environment, candidate.environment
-    complaints = [
-        f"{what} {getattr(before, field)!r} and {getattr(after, field)!r}"
-        for what, field in (("the processor", "cpu"), ("the architecture", "machine"))
-        if getattr(before, field) != getattr(after, field)
-    ]
-    for side, some, rest in (("baseline", before, after), ("candidate", after, before)):
-        alone = [flag for flag in some.flags if flag not in rest.flags]
-        complaints += [f"instruction sets only of the {side}: {', '.join(alone)}"] if alone else []
+    sides = ("the baseline", "the candidate")
+    complaints = machine_differences(baseline.environment, candidate.environment, sides)
     if complaints:
         raise ReceiptError(
             f"The receipts come from different machines: {'; '.join(complaints)}. Validate both on the "

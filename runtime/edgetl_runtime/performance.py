@@ -7,14 +7,18 @@ the gate compares them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from edgetl_runtime.errors import ReceiptError
 from edgetl_runtime.strict_json import JSON, Fields
 
-__all__ = ["Block", "Performance"]
+__all__ = ["Block", "Performance", "worst_of"]
 
 MAX_BLOCKS = 10_000
+
+T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,35 @@ class Performance:
             threads=f.optional_integer("threads"),
             blocks=_blocks(f) if "blocks" in f else (),
         )
+
+
+def worst_of(parts: Sequence[Performance | None]) -> Performance | None:
+    """Return the worst that any of several validations tells, of what all tell; None where one tells nothing.
+
+    The reference workload, frequencies and blocks belong to one run each, and are left out.
+    """
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    threads, throttled = {part.threads for part in known}, {part.throttled for part in known}
+    return Performance(
+        throughput_per_s=_least([part.throughput_per_s for part in known]),
+        cold_start_ms=_most([part.cold_start_ms for part in known]),
+        peak_memory_bytes=_most([part.peak_memory_bytes for part in known]),
+        joules_per_picture=_most([part.joules_per_picture for part in known]),
+        throttled=None if None in throttled else True in throttled,
+        threads=threads.pop() if len(threads) == 1 else None,
+    )
+
+
+def _most(values: Sequence[T | None]) -> T | None:
+    told = [value for value in values if value is not None]
+    return max(told) if len(told) == len(values) else None
+
+
+def _least(values: Sequence[T | None]) -> T | None:
+    told = [value for value in values if value is not None]
+    return min(told) if len(told) == len(values) else None
 
 
 def _blocks(f: Fields) -> tuple[Block, ...]:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -70,6 +70,11 @@ def index(
         pictures=tuple(sorted(pictures, key=lambda one: (one.split or "", one.labels, one.path))),
         unreadable=tuple(sorted(unreadable, key=lambda one: one.path)),
     )
+
+
+def fingerprint_of(pictures: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """Return the SHA-256 over pictures, each a hash and its sorted labels, in whatever order."""
+    return hashlib.sha256(json.dumps(sorted(pictures), separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,7 @@ class Index:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over every picture's hash and labels, whatever the files' names and places."""
-        rows = sorted((picture.sha256, picture.labels) for picture in self.pictures)
-        return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+        return fingerprint_of((picture.sha256, picture.labels) for picture in self.pictures)
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     Column = NDArray[Any]  # integers, bool or floats, as the field says
 
-__all__ = ["COLUMNS", "MAX_PROBABILITY_CLASSES", "Predictions"]
+__all__ = ["COLUMNS", "MAX_PROBABILITY_CLASSES", "OPTIONAL", "Predictions", "rounded"]
 
-COLUMNS = ("sha256", "target", "predicted", "confidence", "probabilities")
+COLUMNS = ("sha256", "target", "predicted", "confidence", "probabilities", "untempered")
+OPTIONAL = ("untempered",)
 MAX_PROBABILITY_CLASSES = 20
 MAX_PICTURES = 5_000_000
 MAX_CELLS = 2**30  # pictures × classes of a multi-label receipt
@@ -41,6 +42,8 @@ class Predictions:
     target, predicted: (n,) integers below `classes`, or (n, classes) bool where a picture has several labels.
     confidence: (n,) floats in 0–1.
     probabilities: (n, classes) floats in 0–1, or None where there are more than 20 classes.
+    untempered: (n,) floats in 0–1, the confidence without the temperature, of one label a picture; None of
+    several, and in receipts from before it was kept.
     """
 
     classes: int
@@ -49,6 +52,7 @@ class Predictions:
     predicted: Column
     confidence: Column
     probabilities: Column | None = None
+    untempered: Column | None = None
 
     def __post_init__(self) -> None:
         n = len(self.sha256)
@@ -62,6 +66,8 @@ class Predictions:
         _require_shares("confidence", self.confidence, (n,))
         if self.probabilities is not None:
             _require_shares("probabilities", self.probabilities, (n, self.classes))
+        if self.untempered is not None:
+            _require_shares("untempered", self.untempered, (n,))
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -80,19 +86,21 @@ class Predictions:
 
     def to_json(self) -> dict[str, JSON]:
         """Return the columns as lists: labels as class numbers or lists of them, shares to six decimals."""
-        shares = self.probabilities
+        shares, untempered = self.probabilities, self.untempered
         return {
             "sha256": list(self.sha256),
             "target": _to_list(self.target),
             "predicted": _to_list(self.predicted),
-            "confidence": _rounded(self.confidence),
-            "probabilities": None if shares is None else _rounded(shares),
+            "confidence": rounded(self.confidence).tolist(),
+            "probabilities": None if shares is None else rounded(shares).tolist(),
+            "untempered": None if untempered is None else rounded(untempered).tolist(),
         }
 
     @classmethod
     def from_json(cls, fields: Fields, task: Task, classes: int) -> Predictions:
         """Read the columns; numpy checks their numbers, far faster than one by one."""
         shares = fields.value("probabilities")
+        untempered = fields.value("untempered") if "untempered" in fields else None
         read = _numbers if task == "single_label" else partial(_table, classes)
         return cls(
             classes=classes,
@@ -101,6 +109,7 @@ class Predictions:
             predicted=read("predicted", fields.value("predicted")),
             confidence=_numbers("confidence", fields.value("confidence")),
             probabilities=None if shares is None else _numbers("probabilities", shares),
+            untempered=None if untempered is None else _numbers("untempered", untempered),
         )
 
 
@@ -109,9 +118,9 @@ def _to_list(column: Column) -> list[JSON]:
     return rows if column.ndim == 1 else [list(np.flatnonzero(row).tolist()) for row in column]
 
 
-def _rounded(shares: Column) -> list[JSON]:
-    rounded: list[JSON] = np.round(shares.astype(np.float64), 6).tolist()  # float32 has no short decimals
-    return rounded
+def rounded(shares: Column) -> NDArray[np.float64]:
+    """Return shares as a receipt holds them, to six decimals; float32 has no short decimals."""
+    return np.asarray(np.round(shares.astype(np.float64), 6), np.float64)
 
 
 def _numbers(name: str, value: JSON) -> Column:

@@ -82,8 +82,9 @@ def assert_no_regression(
             $EDGETL_LEDGER, and where that is not set keeps no ledger.
     """
     __tracebackhide__ = True
-    from edgetl_runtime.commands import parse_points, run_check
+    from edgetl_runtime.commands import run_check
     from edgetl_runtime.ledger import named_ledger
+    from edgetl_runtime.percent import parse_points
     from edgetl_runtime.presentation import render_verdict
 
     checked = run_check(

@@ -5,7 +5,7 @@ It decides nothing: figures come from `metrics`, and whether they are good enoug
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,28 +14,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgetl_runtime.cautions import of_device
-from edgetl_runtime.confidence import confidence_figures
+from edgetl_runtime.confidence import answer_figures
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.journal import Journal
 from edgetl_runtime.measuring import Measured, measure
-from edgetl_runtime.metrics import Figure, f1_per_class, figures, recall_per_class
-from edgetl_runtime.pictures import Index, Unreadable, index
-from edgetl_runtime.predictions import Predictions
+from edgetl_runtime.pictures import Index, Picture, Progress, Unreadable, index
+from edgetl_runtime.predictions import Predictions, rounded
 from edgetl_runtime.receipt import BundleId, DatasetId, Latency, Receipt, Stage
 from edgetl_runtime.selection import Selection, select
 from edgetl_runtime.simulated import is_simulated
+from edgetl_runtime.tally import tally, tally_by_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgetl_runtime.pictures import Progress
     from edgetl_runtime.session import Session
     from edgetl_runtime.strict_json import JSON
 
     Column = NDArray[Any]  # integers or bool, as in `Predictions`
 
-__all__ = ["validate"]
+__all__ = ["Measuring", "validate"]
+
+# What asks a session for the pictures that a journal does not know, such as `measure`.
+Measuring = Callable[["Session", Sequence[Picture], Journal, Progress], Measured]
 
 
 def validate(
@@ -48,6 +50,7 @@ def validate(
     progress: Progress | None = None,
     journal: Path | None = None,
     resume: bool = False,
+    measuring: Measuring = measure,
 ) -> Receipt:
     """Predict labelled pictures one at a time and return what was measured.
 
@@ -65,6 +68,7 @@ def validate(
         progress: Is told how many pictures of how many are done.
         journal: A file that keeps each answer as it comes, for the caller to remove once the receipt is safe.
         resume: Go on with that file where there is one; its answers count as they are.
+        measuring: Asks for the answers; here and one after the other, unless told otherwise.
 
     Raises:
         InputError: The dataset does not fit the bundle, too many of its pictures are unusable, or the journal
@@ -80,7 +84,7 @@ def validate(
     _refuse_misfit(session, dataset)
     selection = select(dataset, split, limit)
     with Journal(journal, _subject(session, dataset), resume=resume) as kept:
-        measured = measure(session, selection.pictures, kept, progress or _silent)
+        measured = measuring(session, selection.pictures, kept, progress or _silent)
     _refuse_unusable(selection, measured.unreadable, max_unreadable)
     return _receipt(session, dataset, selection, measured)
 
@@ -128,41 +132,45 @@ def _listing(unusable: Sequence[Unreadable]) -> str:
 
 def _receipt(session: Session, dataset: Index, selection: Selection, measured: Measured) -> Receipt:
     manifest, root = session.manifest, dataset.root
-    target, predicted = _target(session, measured), measured.predicted
+    predictions = _predictions(session, measured)
+    answers = answer_figures(predictions.right, measured.confidence, _threshold(session))
+    notes = (*of_device(session.device), *session.cautions, *measured.notes)
     left_out = [*dataset.unreadable, *selection.copies, *selection.conflicts, *measured.unreadable]
     return Receipt(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         bundle=BundleId(id=session.bundle.id, name=manifest.name),
         variant=session.variant.name,
         device=session.device,
-        dataset=DatasetId(root.resolve().name, dataset.fingerprint, len(target), selection.split),
+        dataset=DatasetId(root.resolve().name, dataset.fingerprint, len(predictions), selection.split),
         task=manifest.task,
         classes=manifest.classes,
-        figures=_figures(session, target, measured),
-        per_class=_per_class(manifest.classes, target, predicted),
+        figures=tally(manifest.classes, predictions) | answers,
+        per_class=tally_by_class(manifest.classes, predictions),
         latency={} if is_simulated(session.device) else _latency(measured.times_ms),
         size_bytes=manifest.size_bytes(session.variant),
-        environment=replace(read_environment(), notes=(*of_device(session.device), *session.cautions)),
+        environment=replace(read_environment(), notes=notes),
         performance=None if is_simulated(session.device) else measured.performance,
         errors=tuple(Unreadable(_relative(one.path, root), one.reason) for one in left_out),
-        predictions=Predictions(
-            classes=len(manifest.classes),
-            sha256=tuple(picture.sha256 for picture in measured.pictures),
-            target=target,
-            predicted=predicted,
-            confidence=measured.confidence,
-            probabilities=measured.shares,
-        ),
+        predictions=predictions,
     )
 
 
-def _figures(session: Session, target: Column, measured: Measured) -> dict[str, Figure]:
-    manifest, reject_below = session.manifest, session.variant.reject_below
-    predicted, sure = measured.predicted, measured.confidence
-    found = figures(manifest.task, manifest.classes, target, predicted, measured.shares, confidence=sure)
-    if manifest.task == "multi_label":
-        return found
-    return found | confidence_figures(target == predicted, sure, measured.untempered, reject_below)
+def _threshold(session: Session) -> float | None:
+    """Return the confidence below which an answer is rejected; of several labels none ever is."""
+    return session.variant.reject_below if session.manifest.task == "single_label" else None
+
+
+def _predictions(session: Session, measured: Measured) -> Predictions:
+    shares, untempered = measured.shares, measured.untempered
+    return Predictions(
+        classes=len(session.manifest.classes),
+        sha256=tuple(picture.sha256 for picture in measured.pictures),
+        target=_target(session, measured),
+        predicted=measured.predicted,
+        confidence=rounded(measured.confidence),
+        probabilities=None if shares is None else rounded(shares),
+        untempered=rounded(untempered) if session.manifest.task == "single_label" else None,
+    )
 
 
 def _subject(session: Session, dataset: Index) -> dict[str, JSON]:
@@ -190,12 +198,6 @@ def _target(session: Session, measured: Measured) -> Column:
     for row, picture in zip(table, measured.pictures, strict=True):
         row[[number[name] for name in picture.labels]] = True
     return table
-
-
-def _per_class(classes: Sequence[str], target: Column, predicted: Column) -> dict[str, Figure]:
-    several = target.ndim == 2
-    found = f1_per_class(target, predicted) if several else recall_per_class(target, predicted, len(classes))
-    return {name: figure for name, figure in zip(classes, found, strict=True) if figure is not None}
 
 
 def _latency(times_ms: NDArray[np.float64]) -> dict[Stage, Latency]:

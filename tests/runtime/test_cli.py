@@ -10,13 +10,14 @@ from tiny_bundle import CLASSES, edit_manifest, tiny_bundle, write_colour
 
 from edgetl_runtime import __version__
 from edgetl_runtime.cli import info, main
-from edgetl_runtime.commands import parse_points
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.percent import parse_points
 from edgetl_runtime.receipt import Receipt
 
 COMMANDS = (
     "predict",
     "validate",
+    "merge",
     "check",
     "plan",
     "fleet",

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from edgetl_runtime.confidence import confidence_figures, without_temperature
+from edgetl_runtime.confidence import answer_figures, calibration_before_temperature, without_temperature
 from edgetl_runtime.metrics import expected_calibration_error
 
 
 def figures_of(right, shares, temperature, reject_below):
     untempered = np.array([without_temperature(row, temperature) for row in shares])
-    return confidence_figures(right, shares.max(axis=1).astype(np.float64), untempered, reject_below)
+    error = calibration_before_temperature(right, untempered)
+    return {error.name: error} | answer_figures(right, shares.max(axis=1).astype(np.float64), reject_below)
 
 
 def softmax(logits):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edgetl_runtime import __version__
@@ -15,6 +15,7 @@ from edgetl_runtime.cli import (
     info,
     install,
     ledger,
+    merge,
     plan,
     predict,
     rollback,
@@ -39,6 +40,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "predict": predict,
     "validate": validate,
+    "merge": merge,
     "check": check,
     "plan": plan,
     "fleet": fleet,
@@ -51,10 +53,14 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def main(argv: Sequence[str] | None = None, prog: str = "edgetl-runtime") -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    prog: str = "edgetl-runtime",
+    commands: Mapping[str, Command] = COMMANDS,
+) -> int:
     """Run a command and return its exit code; `prog` is what the help calls the program."""
     try:
-        arguments = _parser(prog).parse_args(argv)
+        arguments = _parser(prog, commands).parse_args(argv)
     except SystemExit as stop:  # argparse has printed the help, the version, or what is wrong
         return int(stop.code or 0)
 
@@ -66,14 +72,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "edgetl-runtime") -> int
     return guarded(command, debug=arguments.debug)
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def _parser(prog: str, offered: Mapping[str, Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog, description="Run and prove edgetl bundles on this device.", epilog=EXIT_CODES
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
+    for name, command in offered.items():
         _add(commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY), command)
     return parser
 

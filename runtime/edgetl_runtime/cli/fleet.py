@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgetl_runtime.cli.guard import Outcome
 from edgetl_runtime.cli.printing import note, to_json
-from edgetl_runtime.commands import parse_points, run_fleet
+from edgetl_runtime.commands import run_fleet
+from edgetl_runtime.percent import parse_points
 
 SUMMARY = "Compare receipts of many devices: which one differs?"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgetl_runtime.cli.guard import Outcome
 from edgetl_runtime.cli.printing import to_json
-from edgetl_runtime.commands import parse_points, run_plan
+from edgetl_runtime.commands import run_plan
+from edgetl_runtime.percent import parse_points
 
 SUMMARY = "Plan a test set: how many pictures does a margin need?"
 

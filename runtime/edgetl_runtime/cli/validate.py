@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl_runtime.cli.arguments import add_session, where
 from edgetl_runtime.cli.guard import Outcome
 from edgetl_runtime.cli.printing import note, show_progress
 from edgetl_runtime.commands import run_validate
 from edgetl_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetl_runtime.commands import Where
+    from edgetl_runtime.validation import Measuring
 
 SUMMARY = "Measure a bundle on labelled pictures and write a receipt."
 
@@ -33,6 +38,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> Outcome:
     """Validate, and write the receipt where it is wanted."""
+    return validated(given, where(given))
+
+
+def validated(given: Namespace, place: Where, measuring: Measuring | None = None) -> Outcome:
+    """Do so at this place; `measuring` is as `run_validate` takes it."""
     from edgetl_runtime.presentation import render_receipt
 
     if given.out is not None and given.out.is_dir():
@@ -42,12 +52,13 @@ def run(given: Namespace) -> Outcome:
     receipt = run_validate(
         given.bundle,
         given.data,
-        where=where(given),
+        where=place,
         split=given.split,
         limit=given.limit,
         max_unreadable=given.max_unreadable,
         out=given.out,
         resume=given.resume,
+        measuring=measuring,
         progress=show_progress if sys.stderr.isatty() else None,
         notify=note,
     )

@@ -1,13 +1,9 @@
 """A small search for other processes: two tiny networks, the command, and what the study says meanwhile."""
 
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 from edgetl.dataset import Dataset
 from edgetl.recipe import Recipe
@@ -17,11 +13,8 @@ from edgetl.search.study import open_study
 from edgetl.search.trials import Trial
 from edgetl.training import train
 
-T = TypeVar("T")
-ROOT = Path(__file__).parents[3]
 SETTINGS = {"crop": 1.0, "views": "none", "batch_size": 8, "epochs": 1, "learning_rate": 0.003}
 RECIPE = 'crop = 1.0\nviews = "none"\nbatch_size = 8\nepochs = 1\nlearning_rate = 0.003\n'
-PATIENCE_S = 400
 
 
 def tiny_asked(dataset: Dataset, folder: Path) -> Asked:
@@ -48,27 +41,10 @@ def command(dataset: Dataset, asked: Asked, out: Path, *flags: str) -> list[str]
     return [*words, *flags]
 
 
-def start(words: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-    """Start it; what it prints can be read at its end."""
-    pipe = subprocess.PIPE
-    everything = os.environ | environment
-    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=everything)
-
-
 def trials(dataset: Dataset, asked: Asked) -> list[Trial]:
     """Read the study, also while others are at work on it."""
     with closing(open_study(asked, asked.identity(dataset), Path())) as study:
         return study.trials()
-
-
-def wait_for(found: Callable[[], T], of: subprocess.Popen[str]) -> T:
-    """Look until there is something, while a process is at work on it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (something := found()):
-        assert of.poll() is None, of.communicate()
-        assert time.monotonic() < deadline, "nothing came of it"
-        time.sleep(0.1)
-    return something
 
 
 def complete(found: Sequence[Trial]) -> list[Trial]:

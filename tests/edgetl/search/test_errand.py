@@ -42,7 +42,7 @@ def test_an_errand_is_done_after_a_journey(
     monkeypatch.chdir("/")
     monkeypatch.setenv("EDGETL_CACHE", "/elsewhere")
     assert run_errand(pickle.loads(pickle.dumps(errand))) == "all combinations are tried"
-    assert (Path.cwd(), os.environ["EDGETL_CACHE"]) == (tmp_path, str(errand.cache))
+    assert (Path.cwd(), os.environ["EDGETL_CACHE"]) == (tmp_path, str(errand.stand.cache))
     assert (tmp_path / "study" / "study.db").is_file()
 
 
@@ -65,4 +65,4 @@ def test_a_machine_of_another_kind_is_refused(errand: Errand) -> None:
 
 def test_a_machine_without_the_senders_folder_is_refused(errand: Errand) -> None:
     with pytest.raises(InputError, match=r"has no folder '/nowhere/at/all' .* under the same paths on every"):
-        run_errand(replace(errand, folder=Path("/nowhere/at/all")))
+        run_errand(replace(errand, stand=replace(errand.stand, folder=Path("/nowhere/at/all"))))

@@ -2,72 +2,22 @@
 
 import json
 import os
-import secrets
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from edgetl_factories import Diary, colour_folder
-from search_factories import command, complete, start, tiny_asked, trials, wait_for
+from search_factories import command, complete, tiny_asked, trials
+from started import Cluster, start, wait_for
 
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.search.asked import Asked
 from edgetl.search.searching import search
 
 TRIALS = 4
-
-
-class Cluster:
-    """A head on this machine with two cores to give, and what its users must have in their environment."""
-
-    def __init__(self, home: Path) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self.folder = Path(tempfile.mkdtemp(prefix="edgetl-ray-"))  # Paths of sockets must be short.
-        self.environment = {
-            "HOME": str(home),
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0",  # As other tests; else a busy machine would starve them.
-        }
-
-    def begin(self) -> None:
-        ray = Path(sys.executable).with_name("ray")
-        words = [ray, "start", "--head", "--port", self.address.rpartition(":")[2], "--num-cpus", "2"]
-        words += ["--include-dashboard=false", "--temp-dir", self.folder]
-        subprocess.run(words, env=os.environ | self.environment, check=True, capture_output=True)
-
-    def kill(self) -> None:
-        """Kill every process of the head at once."""
-        for pid in map(int, filter(str.isdecimal, (one.name for one in Path("/proc").iterdir()))):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if str(self.folder).encode() in words and pid != os.getpid():
-                    os.kill(pid, signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):  # It has just ended.
-                continue
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
-    found = Cluster(tmp_path)
-    found.begin()
-    yield found
-    found.kill()
-    shutil.rmtree(found.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

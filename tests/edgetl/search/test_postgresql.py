@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from edgetl_factories import colour_folder
-from search_factories import command, complete, start, tiny_asked, trials
+from search_factories import command, complete, tiny_asked, trials
+from started import start
 
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.search.asked import Asked

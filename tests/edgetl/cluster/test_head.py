@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from edgetl.search.head import Head, answers
-from edgetl.search.trials import LostWorkers
+from edgetl.cluster.head import Head, answers
+from edgetl.cluster.workers import LostWorkers
 from edgetl_runtime.errors import InputError
 
 
@@ -14,11 +14,11 @@ def test_a_head_that_falls_silent_is_given_up() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         assert answers(address)
-        head = Head(address, patience_s=0)
+        head = Head(address, "Start it again.", patience_s=0)
         head.refuse_gone()
     assert not answers(address)
-    Head(address, patience_s=60).refuse_gone()  # It may be a moment only.
-    with pytest.raises(LostWorkers, match=rf"The head of the Ray cluster, {address}, has gone\. Finished"):
+    Head(address, "Start it again.", patience_s=60).refuse_gone()  # It may be a moment only.
+    with pytest.raises(LostWorkers, match=rf"Ray cluster, {address}, has gone\. Start it again\.$"):
         head.refuse_gone()
 
 
