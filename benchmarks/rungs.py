@@ -10,15 +10,17 @@ stops. Writes the table of docs/quantization.md.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 from benchmarks.export import MAX_DROP, NAMES, pictures_of, place, trained
 from benchmarks.pages import markdown, write_table
 from edgetl.pipeline import export_run
+from edgetl_exporters.ladder import ROOM
 from edgetl_exporters.model import Cpu
 from edgetl_exporters.rungs import RUNGS
 
@@ -36,6 +38,7 @@ class Worth:
 
     drop: float
     loss: float
+    passes: bool
 
 
 def main() -> int:
@@ -47,9 +50,9 @@ def main() -> int:
     runs = {name: trained(name, data, place(work, name)) for name in (*NAMES, *_HARD)}
     if _DEMO.exists():
         runs["the demo's detector"] = _DEMO
-    found = {name: _worth(run, place(work, name) / "rungs.json", "vnni") for name, run in runs.items()}
+    found = {name: _worth(run, place(work, name) / "ladder.json", "vnni") for name, run in runs.items()}
     found |= {
-        f"{name}, 7 bits": _worth(runs[name], place(work, name) / "rungs-7.json", "any") for name in _NARROW
+        f"{name}, 7 bits": _worth(runs[name], place(work, name) / "ladder-7.json", "any") for name in _NARROW
     }
     write_table("quantization.md", "rungs.py", table(found))
     return 0
@@ -60,31 +63,34 @@ def _worth(run: Path, kept: Path, cpu: Cpu) -> dict[str, Worth]:
     if not kept.exists():
         with TemporaryDirectory() as folder, patch(_PRESENTABLE, lambda *given: []):
             report = export_run(run, Path(folder) / "bundle", max_drop=MAX_DROP, on_miss="fp16", cpu=cpu)
-        rows = {row.rung: [row.drop, row.loss] for row in report.rungs}
+        rows = {row.rung: [row.drop, row.loss, row.passes] for row in report.rungs}
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    told: dict[str, list[float]] = json.loads(kept.read_text(encoding="utf-8"))
+    told: dict[str, list[Any]] = json.loads(kept.read_text(encoding="utf-8"))
     found = {rung: Worth(*values) for rung, values in told.items()}
     print(run, cpu, found, flush=True)
     return found
 
 
 def table(found: Mapping[str, Mapping[str, Worth]]) -> str:
-    """Return a line for each rung: drop in points and loss by network, bold where cheaper ones drop more."""
-    lines = [["rung", *found]]
-    for number, rung in enumerate(RUNGS):
-        cheaper = [one.name for one in RUNGS[:number]]
-        lines.append([rung.name, *(_cell(worth, rung.name, cheaper) for worth in found.values())])
+    """Return a line for each network: drop in points and loss by rung, bold the one that decides."""
+    lines = [["network", *(rung.name for rung in RUNGS)]]
+    for network, worth in found.items():
+        room = [ROOM, *[1.0] * (len(RUNGS) - 1)]
+        good = [
+            rung.name
+            for rung, share in zip(RUNGS, room, strict=True)
+            if rung.name in worth and worth[rung.name].passes and worth[rung.name].drop <= share * MAX_DROP
+        ]
+        lines.append([network, *(_cell(worth, rung.name, good[:1]) for rung in RUNGS)])
     return markdown(lines)
 
 
-def _cell(worth: Mapping[str, Worth], rung: str, cheaper: list[str]) -> str:
+def _cell(worth: Mapping[str, Worth], rung: str, deciding: Sequence[str]) -> str:
     if rung not in worth:
         return ""
-    one = worth[rung]
-    text = f"{100 * one.drop:+.2f} ({one.loss:.3f})"
-    is_best = all(one.drop < worth[name].drop for name in cheaper if name in worth)
-    return f"**{text}**" if is_best else text
+    text = f"{100 * worth[rung].drop:+.2f} ({worth[rung].loss:.3f})"
+    return f"**{text}**" if rung in deciding else text
 
 
 if __name__ == "__main__":

@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgetl.dataset import Dataset, split_dataset
 from edgetl.export_data import dataset_facts, export_data
-from edgetl.quantized import tune_quantized
 from edgetl.run import SPLITS, Run, read_module, read_run
 from edgetl.scoring import fit_temperature
 from edgetl.task import TASKS, weigh_classes
-from edgetl_exporters.candidate import Tune
 from edgetl_exporters.export import Options, export
-from edgetl_exporters.model import HeadSolver, Labelled, Model, Silent, Watcher
+from edgetl_exporters.model import HeadSolver, Model, Silent, Watcher
 from edgetl_exporters.report import Report
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
@@ -60,28 +56,10 @@ def export_run(
         export_data(dataset, run.preprocess, dataset.targets, watcher),
         out,
         solve_head=head_solver(run.task, weights),
-        tune=_tuner(run, module, watcher),
         fit_temperature=lambda logits, targets: fit_temperature(logits, targets, rules),
         provenance=_provenance(run, data_licence),
         **options,
     )
-
-
-def _tuner(run: Run, module: nn.Sequential, watcher: Watcher) -> Tune | None:
-    """Return the tuning with rounding; pictures of several labels have no single answer to keep."""
-    if run.task != "single_label":
-        return None
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (run.mean, run.std))
-
-    def normalise(pixels: NDArray[np.uint8]) -> torch.Tensor:
-        return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
-
-    def tune(train: Labelled, steps: int) -> nn.Sequential:
-        found = tune_quantized(module, train.pixels, normalise, steps)
-        watcher.note(f"Divergence from float, rounded: {found.before:.4f} nats, tuned {found.after:.4f}.")
-        return found.module
-
-    return tune
 
 
 def head_solver(task: Task, weights: NDArray[np.float32]) -> HeadSolver:

@@ -1,9 +1,8 @@
 """An int8 candidate: a saved file, measured on the choosing pictures, its temperature fitted there."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import onnx
 
@@ -14,7 +13,6 @@ from edgetl_exporters.model import (
     ExportData,
     Floats,
     HeadSolver,
-    Labelled,
     Model,
     Pixels,
     TemperatureFitter,
@@ -39,11 +37,6 @@ class Quantize(Protocol):
         ...
 
 
-# Returns a copy of the trained module, tuned on the training pictures with its rounding to int8: so many
-# steps from zero to the largest weight of a filter.
-Tune = Callable[[Labelled, int], Any]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Climb:
     """The givens of a climb.
@@ -51,7 +44,7 @@ class Climb:
     source: the float ONNX file, of `model`. reference: the float model on the choosing and the verifying
     pictures. limit: the drop of accuracy that is allowed, 0–1. bits: of int8 weights. images: training
     pictures that calibrate. static_batch: of the saved files, None for any. folder: for the files.
-    solve_head, tune: None where there is nobody who can; the rungs that need them are not climbed then.
+    solve_head: None where there is nobody who can; the rungs that need it are not climbed then.
     """
 
     model: Model
@@ -65,7 +58,6 @@ class Climb:
     folder: Path
     quantize: Quantize
     solve_head: HeadSolver | None
-    tune: Tune | None
     fit_temperature: TemperatureFitter
     watcher: Watcher
 
@@ -91,8 +83,7 @@ class Candidate:
 def quantized(givens: Climb, source: Path, plan: Plan, out: Path) -> None:
     """Quantize a float file; where the grid is known, its weights are rounded so that errors cancel."""
     start = source if plan.steps is None else _rounded(givens, source, plan.steps)
-    kept = start.with_suffix(f".{plan.ranges}.json")
-    givens.quantize(start, out, plan=plan, images=givens.images, ranges=kept)
+    givens.quantize(start, out, plan=plan, images=givens.images, ranges=start.with_suffix(".ranges.json"))
 
 
 def measured(givens: Climb, rung: str, head: HeadKind, plan: Plan, file: Path) -> Candidate:
@@ -107,11 +98,6 @@ def measured(givens: Climb, rung: str, head: HeadKind, plan: Plan, file: Path) -
     judged = judge(givens.model.task, logits, choose.targets, temperature)
     comparison = compare(givens.reference[0], judged, givens.limit)
     return Candidate(rung, head, plan, file, temperature, judged, comparison)
-
-
-def without(plan: Plan, nodes: tuple[str, ...]) -> Plan:
-    """Return the plan with these nodes left in float."""
-    return replace(plan, float_nodes=nodes)
 
 
 def converted(file: Path) -> Path:

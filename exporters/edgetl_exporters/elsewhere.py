@@ -49,7 +49,6 @@ class Elsewhere:
             "signal_to_noise_db": rounded(self.signal_db),
             "rung": self.candidate.rung,
             "weights_bits": self.candidate.plan.bits,
-            "float_nodes": 0,
             "looks": self.looks,
             "rungs": [rung_facts(row) for row in ladder],
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from edgetl_exporters.calibration import calibration_pictures
-from edgetl_exporters.candidate import Climb, Quantize, Tune
+from edgetl_exporters.candidate import Climb, Quantize
 from edgetl_exporters.floats import parity, write_floats
 from edgetl_exporters.labels import refuse_swapped, unseen
 from edgetl_exporters.made import packed
@@ -72,7 +72,6 @@ def export(
     sign: Path | None = None,
     calibration: int = CALIBRATION,
     solve_head: HeadSolver | None = None,
-    tune: Tune | None = None,
     fit_temperature: TemperatureFitter | None = None,
     provenance: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
@@ -95,7 +94,7 @@ def export(
         static_batch: write files that take exactly so many pictures, for NPUs; None leaves the batch open.
         sign: a PEM file with an Ed25519 private key; None leaves the bundle unsigned.
         calibration: at most so many training pictures calibrate the quantizers.
-        solve_head, tune: the training's own, for later rungs of the int8 ladder, which None leaves out.
+        solve_head: the training's own, for a rung of the int8 ladder, which None leaves out.
         fit_temperature: the training's own; None searches the least cross entropy.
         provenance: where the model comes from, as JSON; no paths, no dates.
 
@@ -127,7 +126,6 @@ def export(
             folder=Path(name),
             quantize=quantize,
             solve_head=_able(solve_head, model, data, watcher) if wants_int8(wanted) else None,
-            tune=tune,
             fit_temperature=fit,
             watcher=watcher,
         )

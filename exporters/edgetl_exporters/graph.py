@@ -15,7 +15,6 @@ from edgetl_runtime.errors import ContractError
 IMAGES, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
 _ELEMENTWISE = ("Cast", "Transpose", "Sub", "Mul", "Div", "Add")
 
-_GATES, _GATED = ("Sigmoid", "HardSigmoid"), ("HardSwish", "Swish")
 _POOLING = ("GlobalAveragePool", "Reshape", "Flatten", "Squeeze", "Identity")
 
 
@@ -109,16 +108,6 @@ def outside_nodes(model: ModelProto) -> list[str]:
         names.append(nodes[0].name)
         tensor = nodes[0].output[0]
     return names + [node.name for node in _downstream(model.graph, LOGITS)]
-
-
-def is_gated(model: ModelProto) -> bool:
-    """Tell whether the network multiplies activations by gates: hard-swish, SiLU, squeeze and excitation."""
-    outside = set(outside_nodes(model))
-    inside = [node for node in model.graph.node if node.name not in outside]
-    gates = {node.output[0] for node in inside if node.op_type in _GATES}
-    return any(
-        node.op_type in _GATED or (node.op_type == "Mul" and gates & set(node.input)) for node in inside
-    )
 
 
 def pooling_nodes(model: ModelProto) -> list[str]:

@@ -26,7 +26,7 @@ from edgetl_runtime.statistics import wilson
 
 _ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 # Of the drop that is allowed; a quantizer that takes more leaves the choice to the next rung.
-_ROOM = 0.5
+ROOM = 0.5
 MOST_LOOKS = 3
 
 
@@ -80,7 +80,7 @@ def climb(givens: Climb, rungs: Sequence[Rung] = RUNGS) -> Ladder:
             failed.append(f"{rung.name}: {error}")
             givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
             continue
-        room = _ROOM if number == 0 < len(rungs) - 1 else 1.0
+        room = ROOM if number == 0 < len(rungs) - 1 else 1.0
         for candidate in _presentable(candidates, outcomes, room * givens.limit):
             files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
             against = sorted({clause for file in files.values() for clause in file.comparison.against})

@@ -66,7 +66,6 @@ def make_int8(
     rungs = {
         "rung": candidate.rung,
         "weights_bits": candidate.plan.bits,
-        "float_nodes": len(candidate.plan.float_nodes),
         "looks": ladder.taken.looks,
         "rungs": [rung_facts(row) for row in ladder.rows],
     }

@@ -39,7 +39,6 @@ ACCELERATORS: Mapping[VariantName, Accelerator] = {
 _PICTURES = 200
 _RUNGS = (
     Rung("ethos-u", plain(Plan("onnxruntime"))),
-    Rung("ethos-u, trimmed ranges", plain(Plan("onnxruntime", ranges="trimmed"))),
     Rung("ethos-u, head solved again", resolved, "resolved", lambda givens: givens.solve_head is not None),
 )
 

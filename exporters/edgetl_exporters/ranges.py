@@ -32,16 +32,12 @@ def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.flo
     probe, xml = source.with_suffix(".extremes.onnx"), source.with_suffix(".extremes.xml")
     onnx.save(_extremes_graph(network, names), probe)
     to_openvino(probe, xml, half=False)
-    # The extremes are those of a batch, so it must not be filled up with pictures of nothing.
-    rows = run_file(xml, "openvino", images, batch=batch_for(len(images))).logits
+    # The extremes are those of a batch, so none may be filled up with pictures of nothing.
+    batch = next(size for size in range(_BATCH, 0, -1) if len(images) % size == 0)
+    rows = run_file(xml, "openvino", images, batch=batch).logits
     least, greatest = np.split(rows, 2, axis=1)
     found = zip(least.min(axis=0), greatest.max(axis=0), strict=True)
     return {name.removeprefix(_OWN): ends for name, ends in zip(names, found, strict=True)}
-
-
-def batch_for(count: int) -> int:
-    """Return the largest size of batches that are all full."""
-    return next(size for size in range(_BATCH, 0, -1) if count % size == 0)
 
 
 def _renamed(model: ModelProto) -> ModelProto:

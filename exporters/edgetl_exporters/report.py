@@ -13,11 +13,11 @@ class RungRow:
     """An int8 candidate on the choosing pictures, and on the verifying ones where it was tried there.
 
     rung: its name in `rungs.RUNGS`. head: "float" is the float model's own, "resolved" was solved again on
-    int8 features, "tuned" was fine-tuned with the rest. accuracy: 0–1 with its 95 % interval.
-    balanced_accuracy: 0–1, None for multi-label pictures. agreement: share of the pictures that it answers
-    like the float model, with its 95 % interval. drop: float's accuracy less its own, 0–1, negative for a
-    gain. loss: balanced cross entropy in nats. passes: whether it is within the limit on these pictures.
-    verified: the outcome on the verifying pictures; None where it was not tried. outcome: in words.
+    int8 features. accuracy: 0–1 with its 95 % interval. balanced_accuracy: 0–1, None for multi-label
+    pictures. agreement: share of the pictures that it answers like the float model, with its 95 % interval.
+    drop: float's accuracy less its own, 0–1, negative for a gain. loss: balanced cross entropy in nats.
+    passes: whether it is within the limit on these pictures. verified: the outcome on the verifying pictures;
+    None where it was not tried. outcome: in words.
     """
 
     rung: str

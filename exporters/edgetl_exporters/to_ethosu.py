@@ -17,7 +17,7 @@ from edgetl_exporters.candidate import Quantize
 from edgetl_exporters.graph import find_classifier, outside_nodes
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.to_int8 import Plan, Reader, calibration_of
+from edgetl_exporters.to_int8 import Plan, Reader
 
 # Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
 # would put every one of them, to be rounded up here and down there.
@@ -41,7 +41,7 @@ def _quantize(
 ) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    model, (method, options) = onnx.load(source), calibration_of(plan)
+    model = onnx.load(source)
     quantize_static(
         source,
         out,
@@ -52,8 +52,7 @@ def _quantize(
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         nodes_to_exclude=[*outside_nodes(model), *find_classifier(model).nodes],
-        calibrate_method=method,
-        extra_options=options | {"TensorQuantOverrides": told},
+        extra_options={"TensorQuantOverrides": told},
         calibration_cache_path=ranges.with_suffix(".ethosu.json"),
     )
 

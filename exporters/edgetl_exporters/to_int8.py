@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import onnx
@@ -20,32 +20,26 @@ import onnx
 from edgetl_exporters.graph import IMAGES, find_classifier, outside_nodes, pooling_nodes
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.ranges import batch_for, extremes
+from edgetl_exporters.ranges import extremes
 from edgetl_exporters.weight_only import with_int8_weights
 
 Quantizer = Literal["onnxruntime", "nncf"]
 Bits: TypeAlias = Literal[7, 8]
 
+_BATCH = 10
 _NO_TELEMETRY = "NNCF_CI"
-_PERCENTILE = 99.99
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to quantize.
 
-    bits: of weights; 7 leaves room for the 16-bit sums of x86 processors without VNNI. ranges: "extremes" are
-    the least and greatest activations, "trimmed" leaves rare ones out. accurate_bias: NNCF measures the shift
-    of every layer in the quantized network, one after another, where it otherwise estimates it from the float
-    network. float_nodes: nodes that stay in float besides those outside the network. float_classifier: False
-    quantizes the last layer as well, for comparison.
+    bits: of weights; 7 leaves room for the 16-bit sums of x86 processors without VNNI. float_classifier:
+    False quantizes the last layer as well, for comparison.
     """
 
     quantizer: Quantizer
     bits: Bits = 8
-    ranges: Literal["extremes", "trimmed"] = "extremes"
-    accurate_bias: bool = False
-    float_nodes: tuple[str, ...] = ()
     float_classifier: bool = True
 
     @property
@@ -65,14 +59,14 @@ def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: 
 
     Args:
         images: calibration pictures, (n, size, size, 3) uint8 RGB, from the training pictures.
-        ranges: a file that keeps what ONNX Runtime's calibration of this file and these pictures found, for
-            another plan with the same `ranges`; it is written where it is missing.
+        ranges: a file that keeps the ranges of activations on these pictures, for another plan; it is written
+            where it is missing.
 
     Raises:
         QuantizerError: the quantizer fails on this network.
     """
     model = onnx.load(onnx_path)
-    excluded = [*outside_nodes(model), *plan.float_nodes]
+    excluded = outside_nodes(model)
     if plan.float_classifier:
         excluded += find_classifier(model).nodes
     try:
@@ -93,37 +87,23 @@ class _Detail:
 
 
 def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
-    plan, (method, options) = detail.plan, calibration_of(detail.plan)
     ranges = detail.ranges or out.with_suffix(".ranges.json")
-    if plan.ranges == "extremes" and not ranges.exists():
-        found = TensorsData(method, dict(extremes(source, images)))
-        save_tensors_data(found, ranges)
+    if not ranges.exists():
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, dict(extremes(source, images))), ranges)
     quantize_static(
         source,
         out,
-        Reader(images),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        reduce_range=plan.bits == 7,
+        reduce_range=detail.plan.bits == 7,
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QUInt8,
         nodes_to_exclude=detail.excluded + pooling_nodes(onnx.load(source)),
-        calibrate_method=method,
-        extra_options=options,
         calibration_cache_path=ranges,
     )
-
-
-def calibration_of(plan: Plan) -> tuple[Any, dict[str, Any]]:  # ONNX Runtime's quantizer has no types
-    """Return how ONNX Runtime finds a plan's ranges: its method, and the options that go with it."""
-    from onnxruntime.quantization import CalibrationMethod
-
-    if plan.ranges == "trimmed":
-        return CalibrationMethod.Percentile, {"CalibPercentile": _PERCENTILE}
-    return CalibrationMethod.MinMax, {}
 
 
 def _by_nncf(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
@@ -134,21 +114,14 @@ def _by_nncf(source: Path, out: Path, images: Pixels, detail: _Detail) -> None:
             OverflowFix,
             QuantizationParameters,
         )
-        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    plan, more = detail.plan, dict[str, Any]()
-    if plan.ranges == "trimmed":
-        more["activations_range_estimator_params"] = RangeEstimatorParametersSet.HISTOGRAM
     quantized = nncf.quantize(
         onnx.load(source),
         nncf.Dataset([{IMAGES: image[np.newaxis]} for image in images]),
         subset_size=len(images),
         ignored_scope=nncf.IgnoredScope(names=detail.excluded),
-        fast_bias_correction=not plan.accurate_bias,
         advanced_parameters=AdvancedQuantizationParameters(
-            overflow_fix=OverflowFix.ENABLE if plan.bits == 7 else OverflowFix.DISABLE,
+            overflow_fix=OverflowFix.ENABLE if detail.plan.bits == 7 else OverflowFix.DISABLE,
             activations_quantization_params=QuantizationParameters(per_channel=False),
-            **more,
         ),
     )
     onnx.save(with_int8_weights(quantized, detail.excluded), out)
@@ -161,8 +134,7 @@ class Reader:
     """Feeds ONNX Runtime's calibration, a batch at a time."""
 
     def __init__(self, images: Pixels) -> None:
-        # All of one size: percentiles are taken of the batches side by side.
-        self._batches = iter(np.split(images, len(images) // batch_for(len(images))))
+        self._batches = iter([images[start : start + _BATCH] for start in range(0, len(images), _BATCH)])
 
     def get_next(self) -> Mapping[str, Pixels] | None:
         """Return the next batch."""

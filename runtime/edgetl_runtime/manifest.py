@@ -38,7 +38,7 @@ MAX_BATCH = 4_096
 EngineName = Literal["onnxruntime", "openvino", "ethos-u"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Execution = Literal["f32", "bf16", "f16"]
-Head = Literal["float", "resolved", "tuned"]
+Head = Literal["float", "resolved"]
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]*[A-Za-z0-9_+-])?"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")

@@ -87,7 +87,7 @@ def test_variants_are_in_order_of_preference(exported: tuple[Path, Report]) -> N
 
 def test_the_report_has_a_row_for_each_rung_and_says_which_was_taken(exported: tuple[Path, Report]) -> None:
     rungs = exported[1].rungs
-    assert [(row.rung, row.head) for row in rungs][:2] == [("onnxruntime", "float"), ("nncf", "float")]
+    assert [(row.rung, row.head) for row in rungs] == [("onnxruntime", "float")]
     assert [row.outcome for row in rungs].count("taken") == 1
     assert all(row.verified is None for row in rungs if row.outcome.startswith("not verified"))
     assert asdict(exported[1])["parity"].keys() == {"onnx-fp32", "openvino-fp32"}
@@ -150,7 +150,7 @@ def test_an_int8_that_collapses_is_refused_with_the_numbers_and_nothing_is_left(
     ) as error:
         run_export(tmp_path / "bundle", quantize=saboteur)
     assert "head solved again: on the choosing pictures accuracy drops" in str(error.value)
-    assert "blocks in float: on the choosing pictures accuracy drops" in str(error.value)
+    assert "nncf: on the choosing pictures accuracy drops" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
