@@ -20,7 +20,7 @@ from edgetl_exporters.measure import Judged, Measured, agreeing, judge, run_file
 from edgetl_exporters.report import RungRow
 from edgetl_exporters.rungs import RUNGS, Rung, climb_rung
 from edgetl_exporters.to_int8 import QuantizerError
-from edgetl_runtime.errors import ContractError
+from edgetl_runtime.errors import ContractError, EngineError
 from edgetl_runtime.manifest import EngineName
 from edgetl_runtime.statistics import wilson
 
@@ -76,7 +76,7 @@ def climb(givens: Climb, rungs: Sequence[Rung] = RUNGS) -> Ladder:
             continue
         try:
             candidates.append(climb_rung(rung, givens, candidates))
-        except QuantizerError as error:  # It costs this rung alone.
+        except (QuantizerError, EngineError) as error:  # No file, or none that opens, costs this rung alone.
             failed.append(f"{rung.name}: {error}")
             givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
             continue

@@ -1,14 +1,14 @@
-"""Weight-only int8 for convolutions that a quantizer left in float: stored small, they compute as before.
+"""Weight-only int8 for gates that a quantizer left in float: stored small, they compute as before.
 
 NNCF leaves squeeze and excitation in float, half of the weights of a MobileNetV3. Engines turn the weights
 back to float when they compile, so a picture takes as long as before. Knows graphs, no engine.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgetl_exporters.graph import array, copied, used_only
 from edgetl_exporters.model import Floats
@@ -19,7 +19,9 @@ _LEAST_WEIGHTS = 1_024
 
 
 def with_int8_weights(model: ModelProto, left_out: Container[str]) -> ModelProto:
-    """Return a copy in which float weights of convolutions are stored as int8, with a scale for each filter.
+    """Return a copy in which float weights of gates are stored as int8, with a scale for each filter.
+
+    Elsewhere OpenVINO may take such weights for half of a quantized layer, and fail to compile the network.
 
     Args:
         left_out: names of nodes that stay as they are.
@@ -27,15 +29,25 @@ def with_int8_weights(model: ModelProto, left_out: Container[str]) -> ModelProto
     changed = copied(model)
     stored = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     wanted = [
-        node.input[1]
-        for node in model.graph.node
-        if node.op_type == "Conv" and node.name not in left_out and node.input[1] in stored
+        node.input[1] for node in _on_pooled(model) if node.name not in left_out and node.input[1] in stored
     ]
     for name in dict.fromkeys(wanted):
         weights = array(model.graph, name)
         if weights.size >= _LEAST_WEIGHTS:
             _store(changed, name, weights)
     return used_only(changed)
+
+
+def _on_pooled(model: ModelProto) -> Iterator[NodeProto]:
+    """Yield the convolutions that read nothing but maps of one pixel."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    pooled: set[str] = set()
+    for node in model.graph.node:  # In the order in which they compute.
+        read = {name for name in node.input if name} - constants
+        if node.op_type == "GlobalAveragePool" or (read and read <= pooled):
+            pooled.update(node.output)
+            if node.op_type == "Conv" and read <= pooled:
+                yield node
 
 
 def _store(model: ModelProto, name: str, weights: Floats) -> None:

@@ -10,10 +10,11 @@ import pytest
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
 
 from edgetl_exporters.calibration import calibration_pictures
-from edgetl_exporters.candidate import Candidate, Climb, quantized
+from edgetl_exporters.candidate import Candidate, Climb, converted, quantized
 from edgetl_exporters.floats import write_floats
 from edgetl_exporters.graph import array, replaced
 from edgetl_exporters.ladder import MOST_LOOKS, climb
+from edgetl_exporters.measure import run_file
 from edgetl_exporters.rungs import RUNGS, Rung
 from edgetl_exporters.to_int8 import Plan, quantize
 from edgetl_runtime.errors import ContractError
@@ -101,6 +102,25 @@ def test_a_quantizer_that_fails_costs_its_own_rung(tmp_path: Path) -> None:
     assert found.taken is not None
     assert found.taken.candidate.rung == "good"
     assert [row.rung for row in found.rows] == ["bad", "good"]
+    assert any(note.startswith("The rung 'odd' is left out: ") for note in watcher.notes)
+
+
+def unopenable(name: str) -> Rung:
+    """A rung whose file the engine does not open: there is no such device."""
+
+    def make(given: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+        quantized(given, given.source, Plan("onnxruntime"), out)
+        run_file(converted(out), "openvino", given.images, device="npu")
+        raise AssertionError("a device that is not here has opened a file")
+
+    return Rung(name, make)
+
+
+def test_a_file_that_does_not_open_costs_its_own_rung(tmp_path: Path) -> None:
+    watcher = Quiet()
+    found = climb(givens(tmp_path, watcher=watcher), [unopenable("odd"), good("good")])
+    assert found.taken is not None
+    assert [row.rung for row in found.rows] == ["good"]
     assert any(note.startswith("The rung 'odd' is left out: ") for note in watcher.notes)
 
 
