@@ -1,7 +1,7 @@
 """The ranges of all activations of a float graph, found by OpenVINO for ONNX Runtime's quantizer.
 
 That one's own calibration runs the graph without any optimization: 13 s of a core for 300 pictures of
-EfficientNet-Lite0 at 224 pixels, here 5. Knows graphs and the engine, not what quantizes.
+EfficientNet-Lite0 at 224 pixels, here 7. Knows graphs and the engine, not what quantizes.
 """
 
 from pathlib import Path
