@@ -110,6 +110,13 @@ def outside_nodes(model: ModelProto) -> list[str]:
     return names + [node.name for node in _downstream(model.graph, LOGITS)]
 
 
+def normalised_pixels(model: ModelProto) -> set[str]:
+    """Name the tensors in which the network gets its pixels, normalised; there is one."""
+    outside = set(outside_nodes(model))
+    given = {name for node in model.graph.node if node.name in outside for name in node.output}
+    return given & {name for node in model.graph.node if node.name not in outside for name in node.input}
+
+
 def pooling_nodes(model: ModelProto) -> list[str]:
     """Name the nodes between the last layer with weights and the classifier: pooling and flattening."""
     names, tensor = [], find_classifier(model).features

@@ -10,11 +10,14 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, answering, copied
+from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, answering, copied, normalised_pixels
 from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.to_openvino import to_openvino
 
+# Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
+# would put every one of them, to be rounded up by one engine and down by another.
+PIXEL_ROOM = 1 + 1 / 510
 _BATCH = 10
 # Of names that are no one else's.
 _OWN = "edgetl_"
@@ -24,10 +27,13 @@ _ROW = f"{_OWN}row"
 def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.float32]]:
     """Return the least and the greatest value of every float tensor that the graph computes.
 
+    Those of the normalised pixels have a little room, see `PIXEL_ROOM`.
+
     Args:
         source: a float ONNX file. images: (n, size, size, 3) uint8 RGB.
     """
-    network = _renamed(onnx.load(source))
+    model = onnx.load(source)
+    network, pixels = _renamed(model), normalised_pixels(model)
     names = _activations(network)
     probe, xml = source.with_suffix(".extremes.onnx"), source.with_suffix(".extremes.xml")
     onnx.save(_extremes_graph(network, names), probe)
@@ -36,7 +42,8 @@ def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.flo
     batch = next(size for size in range(_BATCH, 0, -1) if len(images) % size == 0)
     rows = run_file(xml, "openvino", images, batch=batch).logits
     least, greatest = np.split(rows, 2, axis=1)
-    found = zip(least.min(axis=0), greatest.max(axis=0), strict=True)
+    room = np.array([PIXEL_ROOM if name in pixels else 1 for name in names], np.float32)
+    found = zip(room * least.min(axis=0), room * greatest.max(axis=0), strict=True)
     return {name.removeprefix(_OWN): ends for name, ends in zip(names, found, strict=True)}
 
 

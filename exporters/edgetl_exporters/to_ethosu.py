@@ -14,14 +14,12 @@ import onnx
 from onnx import ModelProto
 
 from edgetl_exporters.candidate import Quantize
-from edgetl_exporters.graph import find_classifier, outside_nodes
+from edgetl_exporters.graph import find_classifier, normalised_pixels, outside_nodes
 from edgetl_exporters.model import Pixels
 from edgetl_exporters.quiet import quiet
+from edgetl_exporters.ranges import PIXEL_ROOM
 from edgetl_exporters.to_int8 import Plan, Reader
 
-# Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
-# would put every one of them, to be rounded up here and down there.
-_ROOM = 1 + 1 / 510
 # Steps from 0 on. A clipped line is clipped by what its output cannot hold: 255 steps to 1.
 _GATES = {"Sigmoid": 1 / 256, "HardSigmoid": 1 / 255}
 
@@ -60,11 +58,9 @@ def _quantize(
 def _ranges(model: ModelProto, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
     """Return how the normalised pixels and the gates are quantized, by tensor."""
     outside = set(outside_nodes(model))
-    given = {name for node in model.graph.node if node.name in outside for name in node.output}
-    read = {name for node in model.graph.node if node.name not in outside for name in node.input}
     low = min(-one / by for one, by in zip(mean, std, strict=True))
     high = max((1 - one) / by for one, by in zip(mean, std, strict=True))
-    pixels = {"rmin": np.float32(_ROOM * low), "rmax": np.float32(_ROOM * high)}
+    pixels = {"rmin": np.float32(PIXEL_ROOM * low), "rmax": np.float32(PIXEL_ROOM * high)}
     gates = {
         node.output[0]: [
             {"scale": np.array(_GATES[node.op_type], np.float32), "zero_point": np.array(0, np.uint8)}
@@ -72,4 +68,4 @@ def _ranges(model: ModelProto, mean: Sequence[float], std: Sequence[float]) -> d
         for node in model.graph.node
         if node.op_type in _GATES and node.name not in outside
     }
-    return {name: [pixels] for name in given & read} | gates
+    return {name: [pixels] for name in normalised_pixels(model)} | gates

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -9,7 +10,8 @@ from exporter_factories import colours, tiny_model
 from onnxruntime.quantization.calibrate import MinMaxCalibrater
 from torch import nn
 
-from edgetl_exporters.ranges import extremes
+from edgetl_exporters.graph import normalised_pixels
+from edgetl_exporters.ranges import PIXEL_ROOM, extremes
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Reader
 
@@ -44,6 +46,20 @@ def test_ranges_are_those_of_the_quantizers_own_calibration(
     computed = {name for node in onnx.load(source).graph.node for name in node.output}
     wanted = {name: ends for name, ends in calibrater.compute_data().data.items() if name in computed}
     assert wanted.keys() == found.keys()
+    pixels = normalised_pixels(onnx.load(source))
     for name, ends in wanted.items():
-        low, high = (float(end.reshape(())) for end in ends.range_value)
+        room = PIXEL_ROOM if name in pixels else 1
+        low, high = (room * float(end.reshape(())) for end in ends.range_value)
         assert found[name] == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("mean", [0.5, 0.4])
+def test_no_pixel_lies_half_way_between_two_steps(tmp_path: Path, mean: float) -> None:
+    source = tmp_path / "model.onnx"
+    write_graph(tiny_model(mean=(mean,) * 3, std=(0.5,) * 3), source)
+    every = np.arange(256, dtype=np.uint8)
+    images = np.broadcast_to(np.resize(every, (32, 32))[None, :, :, None], (1, 32, 32, 3)).copy()
+    (pixels,) = normalised_pixels(onnx.load(source))
+    low, high = map(float, extremes(source, images)[pixels])
+    steps = (every / 255 - mean) / 0.5 * 255 / (high - low)
+    assert np.abs(steps - np.floor(steps) - 0.5).min() > 1e-4
