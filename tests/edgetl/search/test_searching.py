@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from edgetl_factories import Diary, colour_folder
-from search_factories import RECIPE, ROOT, tiny_asked
+from search_factories import RECIPE, tiny_asked
+from started import ROOT
 
 from edgetl.cost import Limits
 from edgetl.dataset import Dataset, load_dataset
