@@ -18,6 +18,8 @@ from edgetl_exporters.to_openvino import to_openvino
 # Of the range of normalised pixels: just enough that no pixel lies between two steps, where a mean of a half
 # would put every one of them, to be rounded up by one engine and down by another.
 PIXEL_ROOM = 1 + 1 / 510
+_STEPS = 255
+_NEAR = 1e-3
 _BATCH = 10
 # Of names that are no one else's.
 _OWN = "edgetl_"
@@ -27,7 +29,7 @@ _ROW = f"{_OWN}row"
 def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.float32]]:
     """Return the least and the greatest value of every float tensor that the graph computes.
 
-    Those of the normalised pixels have a little room, see `PIXEL_ROOM`.
+    Those of the normalised pixels are as `with_room` has them.
 
     Args:
         source: a float ONNX file. images: (n, size, size, 3) uint8 RGB.
@@ -42,9 +44,15 @@ def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.flo
     batch = next(size for size in range(_BATCH, 0, -1) if len(images) % size == 0)
     rows = run_file(xml, "openvino", images, batch=batch).logits
     least, greatest = np.split(rows, 2, axis=1)
-    room = np.array([PIXEL_ROOM if name in pixels else 1 for name in names], np.float32)
-    found = zip(room * least.min(axis=0), room * greatest.max(axis=0), strict=True)
-    return {name.removeprefix(_OWN): ends for name, ends in zip(names, found, strict=True)}
+    found = zip(names, zip(least.min(axis=0), greatest.max(axis=0), strict=True), strict=True)
+    return {name.removeprefix(_OWN): with_room(*ends) if name in pixels else ends for name, ends in found}
+
+
+def with_room(low: np.float32, high: np.float32) -> tuple[np.float32, np.float32]:
+    """Widen the range of normalised pixels where zero, and so every pixel, is half-way between two steps."""
+    zero = -_STEPS * float(low) / float(high - low)
+    room = np.float32(PIXEL_ROOM if abs(zero % 1 - 0.5) < _NEAR else 1)
+    return room * low, room * high
 
 
 def _renamed(model: ModelProto) -> ModelProto:

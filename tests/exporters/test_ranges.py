@@ -11,7 +11,7 @@ from onnxruntime.quantization.calibrate import MinMaxCalibrater
 from torch import nn
 
 from edgetl_exporters.graph import normalised_pixels
-from edgetl_exporters.ranges import PIXEL_ROOM, extremes
+from edgetl_exporters.ranges import extremes, with_room
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Reader
 
@@ -48,9 +48,14 @@ def test_ranges_are_those_of_the_quantizers_own_calibration(
     assert wanted.keys() == found.keys()
     pixels = normalised_pixels(onnx.load(source))
     for name, ends in wanted.items():
-        room = PIXEL_ROOM if name in pixels else 1
-        low, high = (room * float(end.reshape(())) for end in ends.range_value)
-        assert found[name] == pytest.approx((low, high), abs=1e-4)
+        low, high = (end.reshape(()) for end in ends.range_value)
+        assert found[name] == pytest.approx(with_room(low, high) if name in pixels else (low, high), abs=1e-4)
+
+
+def test_a_range_is_widened_only_where_zero_lies_half_way() -> None:
+    one = np.float32(1)
+    assert with_room(-one, one) == pytest.approx((-1 - 1 / 510, 1 + 1 / 510))
+    assert with_room(np.float32(-2.1179), np.float32(2.64)) == pytest.approx((-2.1179, 2.64))
 
 
 @pytest.mark.parametrize("mean", [0.5, 0.4])
