@@ -48,7 +48,7 @@ def test_ranges_are_those_of_the_quantizers_own_calibration(
     assert wanted.keys() == found.keys()
     pixels = normalised_pixels(onnx.load(source))
     for name, ends in wanted.items():
-        low, high = (end.reshape(()) for end in ends.range_value)
+        low, high = (np.float32(end.reshape(())) for end in ends.range_value)
         assert found[name] == pytest.approx(with_room(low, high) if name in pixels else (low, high), abs=1e-4)
 
 
