@@ -1,11 +1,13 @@
 """Calls in a process of their own, which serves many and may crash or hang: that costs one call alone."""
 
+import re
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 _SPAWN = get_context("spawn")
+_COLOUR = r"\x1b\[[0-9;]*m"
 
 
 class CallError(Exception):
@@ -70,4 +72,11 @@ def _serve(pipe: Connection, function: Callable[..., Any]) -> None:
         try:
             pipe.send((True, function(*arguments)))
         except Exception as error:  # Told to the caller, who raises it.
-            pipe.send((False, f"{type(error).__name__}: {error}"))
+            pipe.send((False, _reason(error)))
+
+
+def _reason(error: BaseException) -> str:
+    """Say what an error was caused by in the end, without the colours of a terminal."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {re.sub(_COLOUR, '', str(error))}"
