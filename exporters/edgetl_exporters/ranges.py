@@ -26,18 +26,18 @@ _OWN = "edgetl_"
 _ROW = f"{_OWN}row"
 
 
-def extremes(source: Path, images: Pixels) -> dict[str, tuple[np.float32, np.float32]]:
+def extremes(source: Path, images: Pixels, folder: Path) -> dict[str, tuple[np.float32, np.float32]]:
     """Return the least and the greatest value of every float tensor that the graph computes.
 
     Those of the normalised pixels are as `with_room` has them.
 
     Args:
-        source: a float ONNX file. images: (n, size, size, 3) uint8 RGB.
+        source: a float ONNX file. images: (n, size, size, 3) uint8 RGB. folder: for files on the way.
     """
     model = onnx.load(source)
     network, pixels = _renamed(model), normalised_pixels(model)
     names = _activations(network)
-    probe, xml = source.with_suffix(".extremes.onnx"), source.with_suffix(".extremes.xml")
+    probe, xml = (folder / f"{source.stem}.extremes{suffix}" for suffix in (".onnx", ".xml"))
     onnx.save(_extremes_graph(network, names), probe)
     to_openvino(probe, xml, half=False)
     # The extremes are those of a batch, so none may be filled up with pictures of nothing.

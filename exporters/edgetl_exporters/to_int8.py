@@ -92,7 +92,9 @@ def _by_onnxruntime(source: Path, out: Path, images: Pixels, detail: _Detail) ->
 
     ranges = detail.ranges or out.with_suffix(".ranges.json")
     if not ranges.exists():
-        save_tensors_data(TensorsData(CalibrationMethod.MinMax, dict(extremes(source, images))), ranges)
+        save_tensors_data(
+            TensorsData(CalibrationMethod.MinMax, dict(extremes(source, images, out.parent))), ranges
+        )
     quantize_static(
         source,
         out,

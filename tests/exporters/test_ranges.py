@@ -42,7 +42,7 @@ def test_ranges_are_those_of_the_quantizers_own_calibration(
     calibrater.augment_graph()
     calibrater.create_inference_session()
     calibrater.collect_data(Reader(images))
-    found = extremes(source, images)
+    found = extremes(source, images, tmp_path)
     computed = {name for node in onnx.load(source).graph.node for name in node.output}
     wanted = {name: ends for name, ends in calibrater.compute_data().data.items() if name in computed}
     assert wanted.keys() == found.keys()
@@ -65,6 +65,6 @@ def test_no_pixel_lies_half_way_between_two_steps(tmp_path: Path, mean: float) -
     every = np.arange(256, dtype=np.uint8)
     images = np.broadcast_to(np.resize(every, (32, 32))[None, :, :, None], (1, 32, 32, 3)).copy()
     (pixels,) = normalised_pixels(onnx.load(source))
-    low, high = map(float, extremes(source, images)[pixels])
+    low, high = map(float, extremes(source, images, tmp_path)[pixels])
     steps = (every / 255 - mean) / 0.5 * 255 / (high - low)
     assert np.abs(steps - np.floor(steps) - 0.5).min() > 1e-4
