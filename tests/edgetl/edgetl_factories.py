@@ -16,7 +16,7 @@ from edgetl.backbones import Backbone, Native, Stage, state_id
 from edgetl.cache import Rows
 from edgetl.dataset import split_dataset
 from edgetl.events import Epoch, Step, Watcher
-from edgetl.features import Activations
+from edgetl.features import Activations, Extractor
 from edgetl.job import Job
 from edgetl.recipe import Recipe
 from edgetl.regularizers import with_regularizers
@@ -70,6 +70,18 @@ def tiny_backbone(seed: int = 0, width: int = 8) -> Backbone:
     see_numbers(trunk, torch.randn(16, 3, 32, 32))
     native = Native(32, 1.0, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
     return Backbone("tiny", "lite", stages, width, native, "MIT", None, state_id(trunk.state_dict()))
+
+
+def extractor() -> Extractor:
+    """Two boundaries of the tiny network, by torch."""
+    backbone = tiny_backbone()
+    return Extractor(backbone, backbone.native.preprocess(), (1, 2), "f32", "torch-cpu")
+
+
+def rows(found: Activations) -> list[NDArray[np.float16]]:
+    """All that was computed, array after array."""
+    groups = [found.features, *found.boundaries.values()]
+    return [one.take(np.arange(len(one))) for group in groups for one in group]
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Module:

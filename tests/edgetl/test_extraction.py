@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgetl_factories import colour_picture, tiny_backbone
+from edgetl_factories import colour_picture, extractor, rows
 from numpy.typing import NDArray
 from thread_ranks import with_ranks
 
@@ -15,7 +15,7 @@ from edgetl import extraction
 from edgetl.cache import NoSpace, Store, Writer
 from edgetl.crew import End
 from edgetl.extraction import next_part
-from edgetl.features import VIEWS, Activations, Extractor
+from edgetl.features import VIEWS
 from edgetl.forward.on_torch import TorchForward
 from edgetl.ranks import here
 from edgetl_runtime.errors import PictureError
@@ -25,16 +25,6 @@ from edgetl_runtime.pictures import Picture
 def pictures(folder: Path, count: int) -> list[Picture]:
     colours = ("red", "green", "blue")
     return [colour_picture(folder / f"{n}.png", colours[n % 3], n) for n in range(count)]
-
-
-def extractor() -> Extractor:
-    backbone = tiny_backbone()
-    return Extractor(backbone, backbone.native.preprocess(), (1, 2), "f32", "torch-cpu")
-
-
-def rows(found: Activations) -> list[NDArray[np.float16]]:
-    groups = [found.features, *found.boundaries.values()]
-    return [one.take(np.arange(len(one))) for group in groups for one in group]
 
 
 def own_cache(folder: Path, patch: pytest.MonkeyPatch) -> None:

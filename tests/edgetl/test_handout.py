@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crews import Here
-from edgetl_factories import colour_picture, tiny_backbone
-from numpy.typing import NDArray
+from edgetl_factories import colour_picture, extractor, rows
 
 from edgetl import extraction
 from edgetl.cluster.workers import LostWorkers, helped_by
-from edgetl.features import VIEWS, Activations, Extractor
+from edgetl.features import VIEWS
 from edgetl.forward.on_torch import TorchForward
 from edgetl_runtime.errors import PictureError
 from edgetl_runtime.pictures import Picture
@@ -27,16 +26,6 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pictures() -> list[Picture]:
     return [colour_picture(Path(f"{n}.png"), ("red", "green", "blue")[n % 3], n) for n in range(COUNT)]
-
-
-def extractor() -> Extractor:
-    backbone = tiny_backbone()
-    return Extractor(backbone, backbone.native.preprocess(), (1, 2), "f32", "torch-cpu")
-
-
-def rows(found: Activations) -> list[NDArray[np.float16]]:
-    groups = [found.features, *found.boundaries.values()]
-    return [one.take(np.arange(len(one))) for group in groups for one in group]
 
 
 def test_workers_fill_the_cache_with_what_one_process_computes(
