@@ -11,26 +11,23 @@ the same weights of EfficientNet-Lite0, 96 pixels, and five minutes at most to t
 import argparse
 import csv
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from time import perf_counter, process_time
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from benchmarks.ablations_table import Case, table
-from benchmarks.answers import answers_of
+from benchmarks.answers import train_cell
 from benchmarks.cells import cell_file
 from benchmarks.pages import write_table
 from benchmarks.sets import make_set
 from edgetl.advise.plan import Approach, settings
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.recipe import Recipe
-from edgetl.training import train
 
 _SETS = Path(__file__).parent / "results" / "sets"
 SOURCES: Mapping[str, str] = {
@@ -85,13 +82,7 @@ def run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
     """Train a case by one approach, and write the cell."""
     print(f"{case.name}, seed {seed}, {approach} …", flush=True)
     recipe = replace(RECIPE, seed=seed, **settings(APPROACHES[approach], _STAGES))
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "run"
-        begun, cpu = perf_counter(), process_time()
-        train(dataset, recipe, place)
-        spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
-        answers = answers_of(place, dataset.test)
-    answers.cell(case.name, seed, approach, [spent]).write()
+    train_cell(dataset, recipe, case.name, seed, approach)
 
 
 def case_csv(case: Case, seed: int, folder: Path) -> Path:

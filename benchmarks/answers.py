@@ -2,15 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
 
 from benchmarks.cells import Answers
+from edgetl.dataset import Dataset
 from edgetl.forward import BATCH, open_forward
 from edgetl.frozen import FrozenStages
+from edgetl.recipe import Recipe
 from edgetl.run import read_backbone, read_head, read_run
+from edgetl.training import train
 from edgetl_runtime.pictures import Picture
+
+
+def train_cell(dataset: Dataset, recipe: Recipe, name: str, seed: int, method: str) -> None:
+    """Train in this process, let the run answer the test pictures, and write the cell."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        begun, cpu = perf_counter(), process_time()
+        train(dataset, recipe, place)
+        spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
+        answers = answers_of(place, dataset.test)
+    answers.cell(name, seed, method, [spent]).write()
 
 
 def answers_of(run_folder: Path, pictures: Sequence[Picture]) -> Answers:

@@ -13,14 +13,13 @@ import csv
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from benchmarks import measured, page
-from benchmarks.answers import answers_of
+from benchmarks.answers import train_cell
 from benchmarks.cells import cell_file, read_cell
 from benchmarks.export import NAMES, pictures_of, place, pretrained
 from benchmarks.sets import make_set
@@ -98,11 +97,7 @@ def _fine_tune(name: str, candidate: str, run: Path, dataset: Dataset) -> None:
     if cell_file(name, 0, _slug(candidate)).exists():
         return
     print(name, candidate, flush=True)
-    with TemporaryDirectory() as folder:
-        out, begun, cpu = Path(folder) / "run", perf_counter(), process_time()
-        train(dataset, Recipe(backbone=str(run), time_budget_s=_BUDGET_S), out)
-        spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
-        answers_of(out, dataset.test).cell(name, 0, _slug(candidate), [spent]).write()
+    train_cell(dataset, Recipe(backbone=str(run), time_budget_s=_BUDGET_S), name, 0, _slug(candidate))
 
 
 def _as_run(name: str, work: Path, dataset: Dataset) -> Path:

@@ -11,11 +11,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
 from typing import Any
 
-from benchmarks.answers import answers_of
+from benchmarks.answers import train_cell
 from benchmarks.cells import Cell, cell_file, read_cell
 from benchmarks.pages import markdown, write_table
 from benchmarks.sets import make_set
@@ -23,7 +21,6 @@ from benchmarks.train_settings import SETTINGS
 from benchmarks.train_table import paired
 from edgetl.dataset import load_dataset
 from edgetl.recipe import Recipe
-from edgetl.training import train
 from edgetl.views import training_views
 
 _SETS = Path(__file__).parent / "results" / "sets"
@@ -57,12 +54,7 @@ def _cells(name: str, seed: int) -> None:
         if cell_file(f"views-{name}", seed, _slug(method)).exists():
             continue
         recipe = replace(Recipe(size=SETTINGS[name].size, crop=1.0, unfreeze=(), seed=seed), **copies)
-        with TemporaryDirectory() as folder:
-            begun, cpu = perf_counter(), process_time()
-            train(dataset, recipe, Path(folder) / "run")
-            spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
-            answers = answers_of(Path(folder) / "run", dataset.test)
-        answers.cell(f"views-{name}", seed, _slug(method), [spent]).write()
+        train_cell(dataset, recipe, f"views-{name}", seed, _slug(method))
         print(name, seed, method, flush=True)
 
 

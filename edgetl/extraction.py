@@ -71,11 +71,10 @@ class Extraction:
     def __init__(
         self, name: ForwardName, module: FrozenStages, preprocess: Preprocess, precision: Precision
     ) -> None:
+        arguments = name, module, preprocess, precision
         self._ranks = here()
-        self._everywhere = self._ranks.everywhere(Extraction, lambda: (name, module, preprocess, precision))
-        self._name, self._module, self._precision = name, module, precision
-        self._preprocess = preprocess
-        self._arguments = name, module, preprocess, precision
+        self._everywhere = self._ranks.everywhere(Extraction, lambda: arguments)
+        self._arguments, self._preprocess = arguments, preprocess
         self._forward: Forward | None = None
         self.shares = [0] * self._ranks.size
 
@@ -172,7 +171,8 @@ class Extraction:
 
     def _opened(self) -> Forward:
         if self._forward is None:
-            self._forward = open_forward(self._name, self._module, self._preprocess.size, self._precision)
+            name, module, preprocess, precision = self._arguments
+            self._forward = open_forward(name, module, preprocess.size, precision)
         return self._forward
 
 

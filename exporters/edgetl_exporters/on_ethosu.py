@@ -19,7 +19,7 @@ from edgetl_exporters.graph import read_head
 from edgetl_exporters.integer_graph import IntegerGraph
 from edgetl_exporters.ladder import rows
 from edgetl_exporters.lowering import lowered
-from edgetl_exporters.rungs import Rung, climb_rung, plain, resolved
+from edgetl_exporters.rungs import Rung, climb_rung, plain, solved_again
 from edgetl_exporters.to_ethosu import quantizer
 from edgetl_exporters.to_int8 import Plan
 from edgetl_exporters.to_tflite import to_tflite
@@ -39,7 +39,7 @@ ACCELERATORS: Mapping[VariantName, Accelerator] = {
 _PICTURES = 200
 _RUNGS = (
     Rung("ethos-u", plain(Plan("onnxruntime"))),
-    Rung("ethos-u, head solved again", resolved, "resolved", lambda givens: givens.solve_head is not None),
+    solved_again("ethos-u, head solved again"),
 )
 
 

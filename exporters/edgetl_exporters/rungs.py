@@ -63,14 +63,17 @@ def resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
     return best.plan
 
 
-def _can_solve(givens: Climb) -> bool:
-    return givens.solve_head is not None
+def solved_again(name: str) -> Rung:
+    """Return the rung of `resolved`."""
+    return Rung(
+        name, resolved, "resolved", lambda givens: givens.solve_head is not None, starts_from_best=True
+    )
 
 
 # In the order of their price. benchmarks/rungs.py shows a network for each that it is the first to save.
 RUNGS: tuple[Rung, ...] = (
     Rung("onnxruntime", plain(Plan("onnxruntime"))),
-    Rung("head solved again", resolved, "resolved", _can_solve, starts_from_best=True),
+    solved_again("head solved again"),
     Rung("nncf", plain(Plan("nncf"))),
-    Rung("nncf, head solved again", resolved, "resolved", _can_solve, starts_from_best=True),
+    solved_again("nncf, head solved again"),
 )

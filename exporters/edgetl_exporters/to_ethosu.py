@@ -29,14 +29,12 @@ def quantizer(mean: Sequence[float], std: Sequence[float]) -> Quantize:
 
     def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: Path) -> None:
         with quiet():
-            _quantize(onnx_path, out, _ranges(onnx.load(onnx_path), mean, std), plan, images, ranges)
+            _quantize(onnx_path, out, _ranges(onnx.load(onnx_path), mean, std), images, ranges)
 
     return quantize
 
 
-def _quantize(
-    source: Path, out: Path, told: dict[str, Any], plan: Plan, images: Pixels, ranges: Path
-) -> None:
+def _quantize(source: Path, out: Path, told: dict[str, Any], images: Pixels, ranges: Path) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     model = onnx.load(source)

@@ -46,7 +46,7 @@ def _on_pooled(model: ModelProto) -> Iterator[NodeProto]:
         read = {name for name in node.input if name} - constants
         if node.op_type == "GlobalAveragePool" or (read and read <= pooled):
             pooled.update(node.output)
-            if node.op_type == "Conv" and read <= pooled:
+            if node.op_type == "Conv":
                 yield node
 
 
