@@ -3,7 +3,6 @@
 The topology is that of the ONNX file; the QDQ pairs of a quantized one become integer kernels on compilation.
 """
 
-import xml.etree.ElementTree as ElementTree
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import openvino
 from openvino._offline_transformations import apply_moc_transformations
 
-# Layers by which the graph is known from outside keep their names.
-_PORTS = ("Parameter", "Result")
+from edgetl_exporters.lean_ir import make_lean
 
 
 def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool) -> None:
@@ -24,26 +22,10 @@ def to_openvino(onnx_path: Path, xml_path: Path, *, half: bool) -> None:
     model = _core().read_model(onnx_path)
     apply_moc_transformations(model, cf=False)
     openvino.save_model(model, xml_path, compress_to_fp16=half)
-    tree = ElementTree.parse(xml_path)
-    _normalise(tree.getroot())
-    tree.write(xml_path, encoding="utf-8", xml_declaration=True)
+    make_lean(xml_path)
 
 
 @cache
 def _core() -> Any:  # openvino.Core, which mypy does not follow
     """Return one core that stays: making and destroying several crashes at times, see benchmarks/cores.py."""
     return openvino.Core()
-
-
-def _normalise(net: ElementTree.Element) -> None:
-    """Remove local paths, versions and indentation; OpenVINO counts names over the process, places do not."""
-    net.set("name", "edgetl")
-    for info in net.findall("rt_info"):
-        net.remove(info)
-    for layer in net.iter("layer"):
-        if layer.get("type") not in _PORTS:
-            layer.set("name", f"{layer.get('type')}_{layer.get('id')}")
-    for element in net.iter():
-        if not (element.text or "").strip():
-            element.text = None
-        element.tail = None

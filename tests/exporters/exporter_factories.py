@@ -14,6 +14,7 @@ from edgetl_runtime.preprocess import Preprocess
 
 SIZE = 32
 CLASSES = ("red", "green", "blue")
+GATED_WIDTH = 64
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 
 
@@ -32,6 +33,23 @@ class Quiet(Watcher):
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+
+class Gated(nn.Module):
+    """A convolution whose channels are gated by squeeze and excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, GATED_WIDTH, 3, stride=2)
+        self.squeeze, self.excite = nn.Conv2d(GATED_WIDTH, 16, 1), nn.Conv2d(16, GATED_WIDTH, 1)
+        self.head = nn.Linear(GATED_WIDTH, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x).relu()
+        x = x * self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        scores: torch.Tensor = self.head(x.mean((2, 3)))
+        return scores
 
 
 def colours(count: int, seed: int) -> Labelled:

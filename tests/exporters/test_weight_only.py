@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
-from exporter_factories import colours, tiny_model
-from torch import nn
+from exporter_factories import Gated, colours, tiny_model
 
 from edgetl_exporters.candidate import converted
 from edgetl_exporters.graph import array
@@ -15,25 +13,6 @@ from edgetl_exporters.measure import run_file
 from edgetl_exporters.sources import write_graph
 from edgetl_exporters.to_int8 import Plan, quantize
 from edgetl_exporters.weight_only import with_int8_weights
-
-WIDTH = 64
-
-
-class Gated(nn.Module):
-    """A convolution whose channels are gated by squeeze and excitation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first = nn.Conv2d(3, WIDTH, 3, stride=2)
-        self.squeeze, self.excite = nn.Conv2d(WIDTH, 16, 1), nn.Conv2d(16, WIDTH, 1)
-        self.head = nn.Linear(WIDTH, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x).relu()
-        x = x * self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
-        scores: torch.Tensor = self.head(x.mean((2, 3)))
-        return scores
 
 
 @pytest.fixture(scope="module")
