@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgetl.search.asked import Asked
     from edgetl.search.findings import Findings, Row
     from edgetl.search.searching import Place
+    from edgetl_exporters.model import OnMiss
 
 Trials = Annotated[int, typer.Option(help="Trials of the study in all, whoever does them.")]
 Candidates = Annotated[str | None, typer.Option(help="Backbones, by commas. Default: all installed Lites.")]
@@ -142,7 +143,7 @@ def _export(findings: "Findings", bundle: Path) -> int:
             why = f"trials {running} are at work" if running else "the models of the front lie elsewhere"
             watcher.note(f"Nothing is exported: {why}. When they are done, give the same command there.")
             return 3
-        export_run(best.run, bundle, watcher=watcher)
+        export_run(best.run, bundle, on_miss=_on_miss(best), watcher=watcher)
         watcher.note(f"Exported: trial {best.trial} to {bundle}")
     return 0
 
@@ -201,7 +202,13 @@ def _next(findings: "Findings", out: Path) -> list[str]:
     if best is None:
         return []
     bundle = out.with_name(out.name + "-bundle")
-    return [f"Next: edgetl export {quote(str(best.run))} --out {quote(str(bundle))}"]
+    flag = "" if _on_miss(best) == "fail" else f" --on-miss {_on_miss(best)}"
+    return [f"Next: edgetl export {quote(str(best.run))} --out {quote(str(bundle))}{flag}"]
+
+
+def _on_miss(row: "Row") -> "OnMiss":
+    """A model chosen for its float accuracy is exported without int8 where int8 misses the limit."""
+    return "fp16" if row.precision == "float" else "fail"
 
 
 def _place(address: str | None, workers: int | None) -> "Place":

@@ -65,7 +65,7 @@ def test_the_table_shows_the_front_and_what_to_type_next(findings: Findings, tmp
     assert "Trial 0: a at its own size, staged: head" in shown
     assert "No int8 of trial 2: a drop of 3 points" in shown
     assert "Not tried: b at 64, staged: 14.2 ms, more than 10" in shown
-    assert f"Next: edgetl export {tmp_path}/trial-0/run --out {tmp_path}-bundle" in shown
+    assert f"Next: edgetl export {tmp_path}/trial-0/run --out {tmp_path}-bundle --on-miss fp16\n" in f"{shown}\n"
     assert max(map(len, shown.partition("trial  ")[2].partition("\n\n")[0].splitlines())) <= 80
 
 
@@ -85,13 +85,18 @@ def test_nothing_is_exported_while_others_are_at_work(
     assert "the models of the front lie elsewhere" in capsys.readouterr().err
 
 
-def test_the_most_accurate_model_is_exported(
-    findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("precision", "on_miss"), [("float", "fp16"), ("int8", "fail")])
+def test_the_most_accurate_model_is_exported_and_int8_stops_it_only_where_int8_was_chosen(
+    findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, on_miss: str
 ) -> None:
-    exported: list[Path] = []
-    monkeypatch.setattr("edgetl.pipeline.export_run", lambda run, out, watcher: exported.extend((run, out)))
-    assert _export(findings, tmp_path / "bundle") == 0
-    assert exported == [tmp_path / "trial-0" / "run", tmp_path / "bundle"]
+    exported: list[object] = []
+    monkeypatch.setattr(
+        "edgetl.pipeline.export_run",
+        lambda run, out, on_miss, watcher: exported.extend((run, out, on_miss)),
+    )
+    rows = tuple(row for row in findings.rows if row.precision == precision)
+    assert _export(replace(findings, rows=rows), tmp_path / "bundle") == 0
+    assert exported == [tmp_path / "trial-0" / "run", tmp_path / "bundle", on_miss]
 
 
 @pytest.mark.parametrize(
