@@ -19,6 +19,7 @@ from edgetl.extraction import activations_folder
 from edgetl.roles import halves
 from edgetl_exporters.calibration import Choose, balanced, proportional
 from edgetl_exporters.model import ExportData, Labelled, Watcher
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
 
@@ -35,8 +36,11 @@ def export_data(dataset: Dataset, preprocess: Preprocess, targets: Targets, watc
 
     Args:
         targets: what the model should answer to pictures, in its own order of classes.
+
+    Raises:
+        InputError: all validation pictures are training pictures too.
     """
-    choose, verify = halves(dataset.val)
+    choose, verify = (_unseen(half, dataset.train, watcher) for half in halves(dataset.val))
     most = min(MOST_PICTURES, MOST_BYTES // (3 * preprocess.size**2))
     roles: list[tuple[str, Sequence[Picture], Choose]] = [
         ("training pictures calibrate and solve the head", dataset.train, balanced),
@@ -70,6 +74,22 @@ def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targe
             for one, image in zip(batch, images, strict=True):
                 pixels[places[one.sha256]] = image
     return Labelled(pixels, targets, tuple(one.sha256 for one in pictures))
+
+
+def _unseen(half: Sequence[Picture], train: Sequence[Picture], watcher: Watcher) -> list[Picture]:
+    """Leave out what the user's own splits have in training as well: it would judge what it made."""
+    seen = {one.sha256 for one in train}
+    kept = [one for one in half if one.sha256 not in seen]
+    if not kept:
+        raise InputError(
+            f"An export needs validation pictures that are no training pictures too, got none in a half of "
+            f"{len(half):,}. Change the splits, and train again."
+        )
+    if len(kept) < len(half):
+        watcher.note(
+            f"{len(half) - len(kept):,} validation pictures are left out: they are training pictures too."
+        )
+    return kept
 
 
 def _places(pictures: Sequence[Picture], choose: Choose, most: int) -> list[int]:

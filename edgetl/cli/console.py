@@ -149,7 +149,6 @@ def render_report(report: "Report", out: Path) -> str:
         )
         for row in report.variants
     ]
-    judged = report.rungs[0].n if report.rungs else 0
     parity = (
         f"Float files and torch differ by {max(report.parity.values()):.1e} in a logit, at most, "
         f"on {report.parity_pictures} pictures."
@@ -157,8 +156,7 @@ def render_report(report: "Report", out: Path) -> str:
     limit = f"at most {100 * report.max_drop:g} points of accuracy lost"
     return "\n".join(
         [
-            f"int8 candidates on the {judged:,} choosing pictures, percent (* taken):",
-            table(("rung", "accuracy", "balanced", "drop", "agreement", "loss"), rungs),
+            *(_candidates(report.rungs[0].n, rungs) if rungs else ()),
             f"Variants on the {report.variants[0].n:,} verifying pictures, percent; contract: {limit}:",
             table(("variant", "accuracy", "95 % interval", "drop", "contract", "p50 ms", "MB"), variants),
             *(_facts(row) for row in report.variants),
@@ -167,6 +165,11 @@ def render_report(report: "Report", out: Path) -> str:
             f"Next: edgetl validate {quote(str(out))} DATA --out receipt.json",
         ]
     )
+
+
+def _candidates(n: int, rungs: Sequence[Sequence[str]]) -> tuple[str, str]:
+    header = ("rung", "accuracy", "balanced", "drop", "agreement", "loss")
+    return f"int8 candidates on the {n:,} choosing pictures, percent (* taken):", table(header, rungs)
 
 
 def _facts(row: "VariantRow") -> str:

@@ -69,10 +69,11 @@ def climb(givens: Climb, rungs: Sequence[Rung] = RUNGS) -> Ladder:
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
     failed: list[str] = []
+    taken: Taken | None = None
     for number, rung in enumerate(rungs):
-        if len(outcomes) == MOST_LOOKS:
+        if taken is not None or len(outcomes) == MOST_LOOKS:
             break
-        if not rung.possible(givens) or (rung.starts_from_best and not candidates):
+        if not rung.possible(givens, candidates):
             continue
         try:
             candidates.append(climb_rung(rung, givens, candidates))
@@ -81,19 +82,28 @@ def climb(givens: Climb, rungs: Sequence[Rung] = RUNGS) -> Ladder:
             givens.watcher.note(f"The rung {rung.name!r} is left out: {error}.")
             continue
         room = ROOM if number == 0 < len(rungs) - 1 else 1.0
-        for candidate in _presentable(candidates, outcomes, room * givens.limit):
-            files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
-            against = sorted({clause for file in files.values() for clause in file.comparison.against})
-            outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
-            if not against:
-                taken = Taken(candidate, files, len(outcomes))
-                return Ladder(rows(givens, candidates, outcomes), taken)
+        taken = _first_to_keep(givens, candidates, outcomes, room * givens.limit)
     if not candidates:
         raise ContractError(
             f"There is no int8 of this network: {'; '.join(failed)}. Nothing was written. Leave int8 out, "
             "with --variants onnx-fp32,openvino-fp16."
         )
-    return Ladder(rows(givens, candidates, outcomes), None)
+    # The first may pass with less room than that, and nothing may have come after it.
+    taken = taken or _first_to_keep(givens, candidates, outcomes, givens.limit)
+    return Ladder(rows(givens, candidates, outcomes), taken)
+
+
+def _first_to_keep(
+    givens: Climb, candidates: Sequence[Candidate], outcomes: dict[str, tuple[bool, str]], most: float
+) -> Taken | None:
+    """Verify what may be verified until one keeps the contract; each look is noted in `outcomes`."""
+    for candidate in _presentable(candidates, outcomes, most):
+        files = {engine: _verify(givens, candidate, engine) for engine in _ENGINES}
+        against = sorted({clause for file in files.values() for clause in file.comparison.against})
+        outcomes[candidate.rung] = not against, "; ".join(against) or "taken"
+        if not against:
+            return Taken(candidate, files, len(outcomes))
+    return None
 
 
 def _presentable(

@@ -198,8 +198,10 @@ def _bordered(
     told = _attributes(node)
     pads = told.get("pads", [0, 0, 0, 0])
     auto = told.get("auto_pad", b"NOTSET")
-    if auto not in (b"NOTSET", b"VALID") or told.get("ceil_mode", 0):
+    if auto not in (b"NOTSET", b"VALID"):
         raise ContractError(f"{node.name!r} must name its border, got {auto!r}. Export the model again.")
+    if told.get("ceil_mode", 0):
+        raise ContractError(f"{node.name!r} must round sizes down, got ceil_mode. Leave Ethos-U out.")
     if not any(pads):
         return source, VALID
     sides = core.tensors[source].shape[1:3]

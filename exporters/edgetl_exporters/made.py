@@ -12,9 +12,10 @@ from edgetl_exporters.embedded import Embedded
 from edgetl_exporters.facts import rung_facts
 from edgetl_exporters.floats import FloatFiles
 from edgetl_exporters.ladder import Ladder
-from edgetl_exporters.measure import Judged, judge, run_file
+from edgetl_exporters.measure import Judged, Measured, judge, run_file
 from edgetl_exporters.model import Labelled
 from edgetl_exporters.pack import PackedVariant
+from edgetl_exporters.parity import check_saved
 from edgetl_exporters.reference import ReferenceCase
 from edgetl_exporters.rejecting import Rejecting, judge_rejecting, threshold
 from edgetl_exporters.report import RungRow
@@ -28,24 +29,28 @@ def make_float(name: VariantName, floats: FloatFiles, givens: Climb, min_precisi
     """Measure a float variant's saved file on the verifying pictures.
 
     Raises:
+        ContractError: the file is another network than the float model.
         EngineError: this processor does not compute as the variant does.
     """
     kind, verify, batch = KINDS[name], givens.data.verify, givens.static_batch or 1
     file = _float_file(name, floats, givens.folder)
 
-    def run(role: Labelled) -> tuple[Judged, float]:
+    def run(role: Labelled) -> tuple[Measured, Judged]:
         ran = run_file(file, kind.engine, role.pixels, batch=batch, execution=kind.execution)
-        return judge(givens.model.task, ran.logits, role.targets, floats.temperature), ran.p50_ms
+        return ran, judge(givens.model.task, ran.logits, role.targets, floats.temperature)
 
-    judged, p50_ms = run(verify)
+    ran, judged = run(verify)
+    if not kind.rounds:
+        own = floats.logits[len(givens.data.choose) :]
+        check_saved(name, givens.model.task, own, ran.logits, half=kind.precision == "fp16")
     # What rounds has confidences of its own; the others have those of the float model.
-    chosen = run(givens.data.choose)[0] if kind.rounds and min_precision is not None else floats.judged[0]
+    chosen = run(givens.data.choose)[1] if kind.rounds and min_precision is not None else floats.judged[0]
     return Made(
         name,
         file,
         "float",
         floats.temperature,
-        None if kind.elsewhere else p50_ms,
+        None if kind.elsewhere else ran.p50_ms,
         judged,
         floats.judged[1],
         compare(floats.judged[1], judged, givens.limit),

@@ -3,7 +3,7 @@
 Float variants come first: where they miss, no rung of the int8 ladder is climbed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgetl_exporters.candidate import Climb
@@ -19,6 +19,8 @@ from edgetl_exporters.on_qnn import climb_qnn
 from edgetl_exporters.report import RungRow
 from edgetl_exporters.variants import KINDS, Made, VariantName
 from edgetl_runtime.errors import ContractError, EngineError
+
+ClimbThere = Callable[[Sequence[VariantName]], tuple[ElsewhereClimb, Mapping[VariantName, Embedded]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +58,13 @@ def make_all(
     elif int8:
         reason = _missed(ladder.rows, givens, may_go_on=on_miss == "fp16" and bool(made))
         left_out |= _left_out(int8, reason, ladder.rows, givens).left_out
-    for names, make in (
-        ([QNN] if QNN in wanted else [], _for_qnn),
-        ([one for one in wanted if one in ACCELERATORS], _for_ethosu),
+    for names, there in (
+        ([QNN] if QNN in wanted else [], lambda names: (climb_qnn(givens), {})),
+        ([one for one in wanted if one in ACCELERATORS], lambda names: climb_ethosu(givens, names)),
     ):
         if names:
-            found = make(names, givens, min_precision, may_go_on=on_miss == "fp16" and bool(made))
+            may_go_on = on_miss == "fp16" and bool(made)
+            found = _elsewhere(names, there, givens, min_precision, may_go_on=may_go_on)
             made += found.made
             left_out |= found.left_out
             ladder = replace(ladder, rows=ladder.rows + found.ladder.rows)
@@ -72,35 +75,21 @@ def make_all(
     return Making(tuple(sorted(made, key=lambda one: wanted.index(one.name))), left_out, ladder)
 
 
-def _for_qnn(
-    wanted: Sequence[VariantName], givens: Climb, min_precision: float | None, *, may_go_on: bool
-) -> Making:
-    return _elsewhere(wanted, climb_qnn(givens), {}, givens, min_precision, may_go_on=may_go_on)
-
-
-def _for_ethosu(
-    wanted: Sequence[VariantName], givens: Climb, min_precision: float | None, *, may_go_on: bool
-) -> Making:
-    """Make the variants for an Ethos-U: all of them from the same candidate, or none."""
-    try:
-        found, embedded = climb_ethosu(givens, wanted)
-    except ContractError as error:  # Some of the network is nothing for the NPU.
-        if not may_go_on:
-            raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
-        return _left_out(wanted, str(error).rstrip("."), (), givens)
-    return _elsewhere(wanted, found, embedded, givens, min_precision, may_go_on=may_go_on)
-
-
 def _elsewhere(
     wanted: Sequence[VariantName],
-    found: ElsewhereClimb,
-    embedded: Mapping[VariantName, Embedded],
+    there: ClimbThere,
     givens: Climb,
     min_precision: float | None,
     *,
     may_go_on: bool,
 ) -> Making:
-    """Make variants of what was answered elsewhere, or leave them out where every rung misses."""
+    """Make variants that are answered elsewhere: all from one candidate, or none; then they are left out."""
+    try:
+        found, embedded = there(wanted)
+    except ContractError as error:  # The network, or some of it, is nothing for the device.
+        if not may_go_on:
+            raise ContractError(f"{', '.join(wanted)}: {error} Nothing was written.") from error
+        return _left_out(wanted, str(error).rstrip("."), (), givens)
     if found.taken is None:
         return _left_out(wanted, _missed(found.rows, givens, may_go_on=may_go_on), found.rows, givens)
     made = (

@@ -6,6 +6,8 @@ Knows nothing about engines and files. The roles of the pictures: `train` calibr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -85,14 +87,27 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def names(self) -> set[str]:
+        """Return what tells the pictures from others: the hashes of their files, or else of their pixels."""
+        return set(self.sha256) or {sha256(one.tobytes()).hexdigest() for one in self.pixels}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportData:
-    """The pictures of an export by their role; no picture should have two."""
+    """The pictures of an export by their role; no picture may have two."""
 
     train: Labelled
     choose: Labelled
     verify: Labelled
+
+    def __post_init__(self) -> None:
+        roles = {"train": self.train.names(), "choose": self.choose.names(), "verify": self.verify.names()}
+        for one, other in combinations(roles, 2):
+            if both := len(roles[one] & roles[other]):
+                raise InputError(
+                    f"ExportData needs other pictures for each role, got {both:,} in both {one} and {other}. "
+                    "Leave them out of one: what a file was made with cannot verify it."
+                )
 
 
 class HeadSolver(Protocol):

@@ -21,10 +21,11 @@ from edgetl_exporters.ladder import rows
 from edgetl_exporters.lowering import lowered
 from edgetl_exporters.rungs import Rung, climb_rung, plain, solved_again
 from edgetl_exporters.to_ethosu import quantizer
-from edgetl_exporters.to_int8 import Plan
+from edgetl_exporters.to_int8 import Plan, QuantizerError
 from edgetl_exporters.to_tflite import to_tflite
 from edgetl_exporters.variants import VariantName
 from edgetl_exporters.vela import Accelerator, compile_for
+from edgetl_runtime.errors import ContractError
 from edgetl_runtime.integer_core import IntegerCore, Port
 
 # Each in the system that Vela describes for it: memories of some speed, weights in flash or DRAM.
@@ -39,7 +40,7 @@ ACCELERATORS: Mapping[VariantName, Accelerator] = {
 _PICTURES = 200
 _RUNGS = (
     Rung("ethos-u", plain(Plan("onnxruntime"))),
-    solved_again("ethos-u, head solved again"),
+    solved_again("ethos-u, head solved again", "ethos-u"),
 )
 
 
@@ -63,7 +64,7 @@ def climb_ethosu(
         What became of the rungs, and the files of the candidate that was taken, by variant.
 
     Raises:
-        ContractError: there are operators that an NPU does not run.
+        ContractError: the network cannot be quantized, or has operators that an NPU does not run.
     """
     place = givens.folder / "ethos-u"
     place.mkdir()
@@ -72,9 +73,12 @@ def climb_ethosu(
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
     for rung in _RUNGS:
-        if not rung.possible(own):
+        if not rung.possible(own, candidates):
             continue
-        candidate = climb_rung(rung, own, candidates)
+        try:
+            candidate = climb_rung(rung, own, candidates)
+        except QuantizerError as error:
+            raise ContractError(f"There is no int8 of this network for an Ethos-U: {error}.") from error
         candidates.append(candidate)
         if not candidate.comparison.passes:
             continue

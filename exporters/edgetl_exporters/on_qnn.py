@@ -21,11 +21,11 @@ from edgetl_exporters.graph import with_static_batch
 from edgetl_exporters.ladder import rows
 from edgetl_exporters.measure import Measured, judge, run_file
 from edgetl_exporters.model import ExportData, Labelled
-from edgetl_exporters.to_int8 import Plan
+from edgetl_exporters.to_int8 import Plan, QuantizerError
 from edgetl_exporters.to_qnn import Activations, quantizer, temperature_of, tempered
 from edgetl_exporters.variants import KINDS, VariantName
 from edgetl_runtime.engines import load_engine
-from edgetl_runtime.errors import EngineError, InputError
+from edgetl_runtime.errors import ContractError, EngineError, InputError
 from edgetl_runtime.simulated import is_simulated
 
 NAME: VariantName = "qnn-int8"
@@ -64,12 +64,21 @@ def require_device(wanted: Sequence[VariantName], data: ExportData) -> None:
 
 
 def climb_qnn(givens: Climb) -> ElsewhereClimb:
-    """Try activations of 8 bits, then of 16, until a file keeps the contract on the device."""
+    """Try activations of 8 bits, then of 16, until a file keeps the contract on the device.
+
+    Raises:
+        ContractError: no file could be made.
+    """
     candidates: list[Candidate] = []
     outcomes: dict[str, tuple[bool, str]] = {}
+    failed: list[str] = []
     for name, activations in _RUNGS:
         givens.watcher.phase(f"int8: {name}")
-        candidate = _candidate(givens, name, activations)
+        try:
+            candidate = _candidate(givens, name, activations)
+        except (QuantizerError, EngineError) as error:  # No file, or none that opens, costs this rung alone.
+            failed.append(f"{name}: {error}")
+            continue
         candidates.append(candidate)
         if not candidate.comparison.passes:
             continue
@@ -82,6 +91,8 @@ def climb_qnn(givens: Climb) -> ElsewhereClimb:
         outcomes[name] = found.comparison.passes, "; ".join(found.comparison.against) or "taken"
         if found.comparison.passes:
             return ElsewhereClimb(rows(givens, candidates, outcomes), found)
+    if not candidates:
+        raise ContractError(f"There is no int8 of this network for the Hexagon: {'; '.join(failed)}.")
     return ElsewhereClimb(rows(givens, candidates, outcomes), None)
 
 

@@ -1,4 +1,8 @@
-"""Parity of the float files with the trained module: the same answers, and logits that differ by rounding."""
+"""Parity of the float files with the trained module: the same answers, and logits that differ by rounding.
+
+First the graph is held against the module, on some pictures; then each saved file against the graph, on all
+verifying ones. Otherwise a file that came out wrong would keep the contract as long as it loses little.
+"""
 
 from collections.abc import Mapping
 
@@ -14,6 +18,8 @@ PICTURES = 64
 # Of the range of the logits. Rounding of float32 through a hundred layers stays a hundred times below; a
 # wrong mean or a swapped channel is far above.
 MOST_OFF = 2e-3
+# Weights stored as fp16 have cost six networks 7e-4 to 5e-3.
+_HALF_OFF = 2e-2
 # Of the same range: two classes nearer than this are a tie, which rounding decides one way or the other.
 _TIE = 1e-4
 
@@ -43,6 +49,26 @@ def check_parity(model: Model, wanted: Floats, got: Mapping[str, Floats]) -> dic
             "Nothing was written. Report this with the backbone's name."
         )
     return found
+
+
+def check_saved(name: str, task: Task, wanted: Floats, got: Floats, *, half: bool) -> None:
+    """Compare logits (n, classes) of a saved float file with those of the float model.
+
+    Args:
+        half: the file stores its weights as fp16, which may change an answer that was nearly a tie.
+
+    Raises:
+        ContractError: it is another network.
+    """
+    off = float(np.abs(got - wanted).max())
+    most = (_HALF_OFF if half else MOST_OFF) * max(float(np.ptp(wanted)), 1e-3)
+    same = same_answers(task, wanted, got)
+    if not off <= most or not (half or same.all()):
+        raise ContractError(
+            f"The saved file of {name} is not the float model: it answers {int(same.sum())} of {len(same)} "
+            f"pictures alike, its logits are off by {off:.3g}, at most {most:.3g} allowed. "
+            "Nothing was written. Report this with the backbone's name."
+        )
 
 
 def same_answers(task: Task, wanted: Floats, got: Floats) -> NDArray[np.bool_]:

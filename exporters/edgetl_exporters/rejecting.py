@@ -15,7 +15,6 @@ from edgetl_runtime.errors import ContractError
 from edgetl_runtime.statistics import Interval, wilson
 
 _ALPHA = 0.05
-_HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def threshold(chosen: Judged, wanted: float) -> float:
     counts = np.arange(1, len(order) + 1)
     # Answers of equal confidence stand or fall together.
     ends = np.flatnonzero(np.append(np.diff(sorted_confidence) < 0, True))
-    good = [end for end in ends if lower_bound(int(right[end]), int(counts[end])) >= wanted]
+    good = [end for end in ends if promises(int(right[end]), int(counts[end]), wanted)]
     if not good:
         least = math.ceil(math.log(_ALPHA) / math.log(wanted))
         raise ContractError(
@@ -88,15 +87,12 @@ def judge_rejecting(verified: Judged, below: float, wanted: float) -> Rejecting:
     return Rejecting(wanted, below, n, given, right, wilson(given, n), precision)
 
 
-def lower_bound(k: int, n: int) -> float:
-    """Return the one-sided 95 % lower bound of a share, k of n. Clopper and Pearson, Biometrika 26 (1934)."""
-    if k == 0:
-        return 0.0
-    low, high = 0.0, k / n
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _tail(k, n, middle) < _ALPHA else (low, middle)
-    return low
+def promises(k: int, n: int, share: float) -> bool:
+    """Tell whether k right of n promise a share, 0–1: whether the one-sided 95 % lower bound reaches it.
+
+    The bound is that of Clopper and Pearson, Biometrika 26 (1934).
+    """
+    return _tail(k, n, share) <= _ALPHA
 
 
 def _tail(k: int, n: int, share: float) -> float:

@@ -22,15 +22,19 @@ Make = Callable[[Climb, Sequence[Candidate], Path], Plan]
 class Rung:
     """A way to make int8.
 
-    make: writes a file, seeing the candidates before it, and returns how. starts_from_best: it changes the
-    best of those candidates.
+    make: writes a file, seeing the candidates before it, and returns how. starts_from: the rung whose file it
+    changes; empty where it starts from the float model.
     """
 
     name: str
     make: Make
     head: HeadKind = "float"
-    possible: Callable[[Climb], bool] = lambda givens: True
-    starts_from_best: bool = False
+    starts_from: str = ""
+
+    def possible(self, givens: Climb, candidates: Sequence[Candidate]) -> bool:
+        """Tell whether what it starts from is there, and somebody who solves heads."""
+        there = any(one.rung == self.starts_from for one in candidates)
+        return not self.starts_from or (there and givens.solve_head is not None)
 
 
 def climb_rung(rung: Rung, givens: Climb, candidates: Sequence[Candidate]) -> Candidate:
@@ -52,28 +56,25 @@ def plain(plan: Plan) -> Make:
     return make
 
 
-def resolved(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
-    """Solve the head again on the int8 features of the best file so far: it learns to read int8."""
-    assert givens.solve_head is not None
-    best = min(candidates, key=lambda one: one.preference)
-    model, data = onnx.load(best.file), givens.data
-    found = features(givens, model, data.train.pixels, data.choose.pixels)
-    weight, bias = givens.solve_head(found[0], data.train.targets, found[1], data.choose.targets)
-    onnx.save(with_head(model, weight, bias), out)
-    return best.plan
+def solved_again(name: str, start: str) -> Rung:
+    """Return what solves the head again on another rung's int8 features: it learns to read int8."""
 
+    def make(givens: Climb, candidates: Sequence[Candidate], out: Path) -> Plan:
+        assert givens.solve_head is not None
+        found = next(one for one in candidates if one.rung == start)
+        model, data = onnx.load(found.file), givens.data
+        train, choose = features(givens, model, data.train.pixels, data.choose.pixels)
+        weight, bias = givens.solve_head(train, data.train.targets, choose, data.choose.targets)
+        onnx.save(with_head(model, weight, bias), out)
+        return found.plan
 
-def solved_again(name: str) -> Rung:
-    """Return the rung of `resolved`."""
-    return Rung(
-        name, resolved, "resolved", lambda givens: givens.solve_head is not None, starts_from_best=True
-    )
+    return Rung(name, make, "resolved", start)
 
 
 # In the order of their price. benchmarks/rungs.py shows a network for each that it is the first to save.
 RUNGS: tuple[Rung, ...] = (
     Rung("onnxruntime", plain(Plan("onnxruntime"))),
-    solved_again("head solved again"),
+    solved_again("head solved again", "onnxruntime"),
     Rung("nncf", plain(Plan("nncf"))),
-    solved_again("nncf, head solved again"),
+    solved_again("nncf, head solved again", "nncf"),
 )

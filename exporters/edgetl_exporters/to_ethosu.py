@@ -16,9 +16,8 @@ from onnx import ModelProto
 from edgetl_exporters.candidate import Quantize
 from edgetl_exporters.graph import find_classifier, normalised_pixels, outside_nodes
 from edgetl_exporters.model import Pixels
-from edgetl_exporters.quiet import quiet
 from edgetl_exporters.ranges import PIXEL_ROOM
-from edgetl_exporters.to_int8 import Plan, Reader
+from edgetl_exporters.to_int8 import Plan, Reader, quantizing
 
 # Steps from 0 on. A clipped line is clipped by what its output cannot hold: 255 steps to 1.
 _GATES = {"Sigmoid": 1 / 256, "HardSigmoid": 1 / 255}
@@ -28,7 +27,7 @@ def quantizer(mean: Sequence[float], std: Sequence[float]) -> Quantize:
     """Return what quantizes a float ONNX file whose pixels are normalised so, per channel of RGB in 0–1."""
 
     def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: Path) -> None:
-        with quiet():
+        with quantizing("onnxruntime"):
             _quantize(onnx_path, out, _ranges(onnx.load(onnx_path), mean, std), images, ranges)
 
     return quantize

@@ -11,7 +11,14 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto, compose, utils
 
-from edgetl_exporters.graph import copied, find_classifier, outside_nodes, used_only
+from edgetl_exporters.graph import (
+    IMAGES,
+    copied,
+    find_classifier,
+    normalised_pixels,
+    outside_nodes,
+    used_only,
+)
 from edgetl_exporters.quiet import quiet
 
 
@@ -27,13 +34,9 @@ def to_half(onnx_path: Path, out: Path) -> None:
 
 def _network(model: ModelProto) -> ModelProto:
     """Return what lies between normalised picture and features; its constants get names of their own."""
-    outside = set(outside_nodes(model))
-    inside = [node for node in model.graph.node if node.name not in outside]
-    made = {name for node in inside for name in node.output}
-    before = {name for node in model.graph.node if node.name in outside for name in node.output}
-    (entry,) = {name for node in inside for name in node.input if name in before - made}
+    inputs = [*normalised_pixels(model), *_asked_for_their_shape(model)]
     known = onnx.shape_inference.infer_shapes(model)
-    network = utils.Extractor(known).extract_model([entry], [find_classifier(model).features])
+    network = utils.Extractor(known).extract_model(inputs, [find_classifier(model).features])
     return compose.add_prefix(
         network,
         "half_",
@@ -43,6 +46,12 @@ def _network(model: ModelProto) -> ModelProto:
         rename_outputs=False,
         rename_value_infos=False,
     )
+
+
+def _asked_for_their_shape(model: ModelProto) -> list[str]:
+    """Name the pictures where the network asks how many they are."""
+    asks = any(IMAGES in node.input for node in model.graph.node if node.op_type == "Shape")
+    return [IMAGES] if asks else []
 
 
 def _joined(model: ModelProto, network: ModelProto) -> ModelProto:

@@ -69,14 +69,25 @@ def quantize(onnx_path: Path, out: Path, *, plan: Plan, images: Pixels, ranges: 
     excluded = outside_nodes(model)
     if plan.float_classifier:
         excluded += find_classifier(model).nodes
+    with quantizing(plan.quantizer):
+        _QUANTIZERS[plan.quantizer](onnx_path, out, images, _Detail(plan, excluded, ranges))
+
+
+@contextmanager
+def quantizing(quantizer: Quantizer) -> Iterator[None]:
+    """Keep a quantizer quiet, and turn its errors into one that costs a rung.
+
+    Raises:
+        QuantizerError: the quantizer fails on this network.
+    """
     try:
         with quiet():
-            _QUANTIZERS[plan.quantizer](onnx_path, out, images, _Detail(plan, excluded, ranges))
+            yield
     except (OSError, MemoryError):
         raise
     except Exception as error:  # Their errors have no common class, and mean that the graph is too odd.
         reason = str(error).partition("\n")[0]
-        raise QuantizerError(f"{plan.quantizer} fails on this network ({reason})") from error
+        raise QuantizerError(f"{quantizer} fails on this network ({reason})") from error
 
 
 @dataclass(frozen=True, slots=True)

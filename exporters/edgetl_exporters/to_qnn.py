@@ -21,8 +21,7 @@ from edgetl_exporters.candidate import Quantize
 from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, array, copied, read_temperature, replaced
 from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import Floats, Pixels
-from edgetl_exporters.quiet import quiet
-from edgetl_exporters.to_int8 import Plan, Reader
+from edgetl_exporters.to_int8 import Plan, Reader, quantizing
 from edgetl_runtime.errors import ContractError
 
 Activations = Literal[8, 16]
@@ -39,7 +38,7 @@ def quantizer(activations: Activations) -> Quantize:
         source = with_dequantized_pixels(onnx.load(onnx_path))
         logits = run_file(onnx_path, "onnxruntime", images, batch=min(_BATCH, len(images))).logits
         found, ends = ranges.with_suffix(".qnn.json"), _ends(source, logits)
-        with quiet():
+        with quantizing("onnxruntime"):
             _quantize(source, out, activations, ends, calibration=(images, found))
 
     return quantize
@@ -141,7 +140,7 @@ def _range(low: float, high: float) -> dict[str, Any]:
 
 
 def _only_consumer(model: ModelProto, tensor: str) -> NodeProto:
-    found = [node for node in model.graph.node if tensor in node.input]
+    found = [node for node in model.graph.node if tensor in node.input and node.op_type != "Shape"]
     if len(found) != 1:
         names = [node.name for node in found]
         raise ContractError(f"One node must read the graph's {tensor!r}, got {names}. Export it again.")

@@ -52,6 +52,23 @@ class Gated(nn.Module):
         return scores
 
 
+class Tokens(nn.Module):
+    """Patches beside a class token, which is there as often as there are pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv2d(3, 16, 8, stride=8)
+        self.token = nn.Parameter(torch.randn(1, 1, 16))
+        self.mixing, self.head = nn.Linear(17, 17), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(x.shape[0], -1, -1), patches], 1)
+        scores: torch.Tensor = self.head(self.mixing(tokens.transpose(1, 2)).relu()[:, :, 0])
+        return scores
+
+
 def colours(count: int, seed: int) -> Labelled:
     """Noisy pictures in which one colour is a little stronger than the others."""
     generator = np.random.default_rng(seed)

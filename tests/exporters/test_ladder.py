@@ -9,6 +9,7 @@ import onnx
 import pytest
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
 
+from edgetl_exporters import ladder
 from edgetl_exporters.calibration import calibration_pictures
 from edgetl_exporters.candidate import Candidate, Climb, converted, quantized
 from edgetl_exporters.floats import write_floats
@@ -126,7 +127,7 @@ def test_a_file_that_does_not_open_costs_its_own_rung(tmp_path: Path) -> None:
 
 def test_without_any_int8_file_the_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"no int8 of this network: odd: .* Leave int8 out"):
-        climb(givens(tmp_path), [failing("odd"), *(rung for rung in RUNGS if rung.starts_from_best)])
+        climb(givens(tmp_path), [failing("odd"), *(rung for rung in RUNGS if rung.starts_from)])
 
 
 def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -> None:
@@ -151,10 +152,35 @@ def test_the_verifying_pictures_are_looked_at_a_few_times_only(tmp_path: Path) -
     assert [row.verified for row in found.rows] == [False] * MOST_LOOKS
 
 
+@pytest.fixture
+def nothing_is_good_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rungs are climbed."""
+    monkeypatch.setattr(ladder, "_presentable", lambda *given: [])
+
+
+@pytest.mark.usefixtures("nothing_is_good_enough")
 def test_rungs_that_need_somebody_are_left_out_without_them(tmp_path: Path) -> None:
-    alone = givens(tmp_path, solve_head=None)
-    possible = [rung.name for rung in RUNGS if rung.possible(alone)]
-    assert possible == ["onnxruntime", "nncf"]
+    found = climb(givens(tmp_path, solve_head=None))
+    assert found.taken is None
+    assert [row.rung for row in found.rows] == ["onnxruntime", "nncf"]
+
+
+@pytest.mark.usefixtures("nothing_is_good_enough")
+def test_each_quantizer_has_its_head_solved_on_its_own_features(tmp_path: Path) -> None:
+    found = climb(givens(tmp_path))
+    assert [row.rung for row in found.rows] == [rung.name for rung in RUNGS]
+    files = [onnx.load(tmp_path / f"rung-{number}.onnx") for number in range(4)]
+    steps = [sorted(s.name for s in file.graph.initializer if "scale" in s.name) for file in files]
+    assert steps[0] == steps[1] != steps[2] == steps[3]
+
+
+def test_what_passes_with_less_room_than_the_first_rung_needs_is_verified_when_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "ROOM", -1.0)  # No candidate has so much.
+    found = climb(givens(tmp_path, solve_head=None), [good("first"), failing("odd")])
+    assert found.taken is not None
+    assert (found.taken.candidate.rung, found.taken.looks) == ("first", 1)
 
 
 @pytest.mark.parametrize("name", [rung.name for rung in RUNGS if rung.head == "float"])

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from edgetl_exporters.measure import Judged, judge
-from edgetl_exporters.rejecting import judge_rejecting, lower_bound, threshold
+from edgetl_exporters.rejecting import judge_rejecting, promises, threshold
 from edgetl_runtime import ContractError
 
 
@@ -17,12 +17,14 @@ def judged(confidence: list[float], right: list[bool]) -> Judged:
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (59, 59), (90, 100), (3, 40), (1999, 2000)])
-def test_the_bound_is_that_of_clopper_and_pearson(k: int, n: int) -> None:
-    assert lower_bound(k, n) == pytest.approx(beta.ppf(0.05, k, n - k + 1), abs=1e-9)
+def test_what_is_promised_ends_at_the_bound_of_clopper_and_pearson(k: int, n: int) -> None:
+    bound = beta.ppf(0.05, k, n - k + 1)
+    assert promises(k, n, bound - 1e-9)
+    assert not promises(k, n, bound + 1e-9)
 
 
 def test_nothing_right_promises_nothing() -> None:
-    assert lower_bound(0, 10) == 0
+    assert not promises(0, 10, 1e-9)
 
 
 def test_the_lowest_threshold_that_keeps_the_promise_is_found() -> None:
