@@ -126,7 +126,7 @@ def _row(name: str, bundle: Path, data: Path, work: Path) -> dict[str, Any]:
         return row | {"rung": "refused"}
     verdict = gate(receipts["onnx-fp32"], receipts["openvino-int8"], margin=MAX_DROP)
     contract = variants["openvino-int8"].contract
-    size = {variant: manifest.size_bytes(variants[variant]) for variant in receipts}
+    size = {name: manifest.size_bytes(variant) for name, variant in variants.items()}
     return row | {
         "int8": verdict.after,
         "drop": verdict.drop,
@@ -135,7 +135,7 @@ def _row(name: str, bundle: Path, data: Path, work: Path) -> dict[str, Any]:
         "changed": verdict.lost + verdict.gained,
         "rung": contract["rung"],
         "rungs": contract["rungs"],
-        "size": size["openvino-int8"] / size["onnx-fp32"],
+        "size": {name: size[name] / size["onnx-fp32"] for name in ("openvino-int8", "onnx-int8")},
     }
 
 
@@ -148,7 +148,7 @@ def _receipt(bundle: Path, data: Path, variant: str, path: Path) -> Receipt:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as Markdown."""
     header = ["network", "weights", "pixels", "float", "int8", "drop, points (90 %)", "at 0.5", "rung taken"]
-    return markdown([[*header, "faster", "size"], *map(_line, rows)])
+    return markdown([[*header, "faster", "size, %"], *map(_line, rows)])
 
 
 def _line(row: dict[str, Any]) -> list[str]:
@@ -159,7 +159,8 @@ def _line(row: dict[str, Any]) -> list[str]:
         return [*start, "", "", "", "refused", "", ""]
     low, high = (100 * end for end in row["interval"])
     drop = f"{100 * row['drop']:+.2f} [{low:+.2f}, {high:+.2f}]"
-    end = [row["outcome"], row["rung"], f"{row['speed']:.1f}", f"{100 * row['size']:.0f} %"]
+    size = ", ".join(f"{100 * share:.1f}" for share in row["size"].values())
+    end = [row["outcome"], row["rung"], f"{row['speed']:.1f}", size]
     return [*start, f"{100 * row['int8']:.2f}", drop, *end]
 
 

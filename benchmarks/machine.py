@@ -8,10 +8,13 @@ from typing import Any
 
 from edgetl.run import environment_facts
 
+# Of other processes: when this is read, nothing has been measured yet.
+_LOAD = os.getloadavg()[0]
+
 
 def facts() -> dict[str, Any]:
-    """Describe machine, versions and load."""
-    return environment_facts() | {"load": os.getloadavg()[0]}
+    """Describe machine and versions, and the load before this process measured anything."""
+    return environment_facts() | {"load": round(_LOAD, 2)}
 
 
 def interleaved_ms(
