@@ -32,7 +32,7 @@ test: $(VENV)/.ready  ## run the tests that take seconds
 test-slow: $(VENV)/.ready  ## run the tests that take minutes
 	$(PYTEST) -m slow
 
-test-system: $(VENV)/.ready  ## run the tests that need packages of the system: a real browser, a C++ compiler, PostgreSQL
+test-system: $(VENV)/.ready  ## run the tests that need packages of the system: a real browser, a C++ compiler, PostgreSQL, synthesisers of speech
 	@$(foreach one,$(SYSTEM),command -v $(firstword $(subst :, ,$(one))) > /dev/null || missing="$$missing $(lastword $(subst :, ,$(one)))";) \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
@@ -47,7 +47,7 @@ test-device: $(DEVICE)/.ready  ## run the runtime's tests as a device has it: it
 demo: $(VENV)/.ready  ## do the whole job on 2,624 photographs of solar cells: train, export, validate, gate
 	$(BIN)/edgetl demo
 
-bench: $(VENV)/.ready  ## measure what README.md and docs/ claim, on this machine
+bench: $(VENV)/.ready  ## measure the demo's model, the runtime and the gate on this machine: docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run
 
 docs: $(VENV)/.ready  ## build the site of the documentation into site/; a link that leads nowhere is an error

@@ -1,1 +1,1 @@
-"""Speed and accuracy claims, each with the command that measures it: `make bench`."""
+"""Speed and accuracy claims, each with the command that measures it; `make bench` runs those of the demo."""

@@ -3,6 +3,7 @@
 #
 #   ci/release.sh            all of it; dist/ has the files in the end
 #   ci/release.sh --check    only whether this checkout may be released
+#   ci/release.sh --date     only give this version today's date in CHANGELOG.md, in place of (unreleased)
 #
 # Refused, with exit code 2: a dirty tree, and a version without a dated section in CHANGELOG.md. Any other failure
 # ends with 1. Needs what `make setup` makes; another environment: VENV=path ci/release.sh
@@ -13,17 +14,25 @@ VENV=${VENV:-.venv}
 refuse() { echo "error: $1" >&2; exit 2; }
 
 case ${1:-} in
-  "" | --check) ;;
-  *) refuse "ci/release.sh takes --check or nothing, got '$1'." ;;
+  "" | --check | --date) ;;
+  *) refuse "ci/release.sh takes --check, --date or nothing, got '$1'." ;;
 esac
 
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' runtime/edgetl_runtime/__init__.py)
 [ -n "$version" ] || refuse "no version in runtime/edgetl_runtime/__init__.py. Write: __version__ = \"1.2.3\""
+dots=${version//./\\.} today=$(date +%Y-%m-%d)
+if [ "${1:-}" = --date ]; then
+  grep -q "^## $dots (unreleased)$" CHANGELOG.md || refuse \
+    "CHANGELOG.md has no section to date. Write: ## $version (unreleased)"
+  sed -i "s/^## $dots (unreleased)$/## $version ($today)/" CHANGELOG.md
+  echo "CHANGELOG.md says: ## $version ($today). Commit it, then: ci/release.sh"
+  exit 0
+fi
 changed=$(git status --porcelain) || refuse "this is no git checkout."
 [ -z "$changed" ] || refuse "the tree is dirty. Commit or remove these first:
 $changed"
-grep -qE "^## ${version//./\\.} \([0-9]{4}-[0-9]{2}-[0-9]{2}\)$" CHANGELOG.md || refuse \
-  "CHANGELOG.md has no dated section for $version. Write: ## $version ($(date +%Y-%m-%d))"
+grep -qE "^## $dots \([0-9]{4}-[0-9]{2}-[0-9]{2}\)$" CHANGELOG.md || refuse \
+  "CHANGELOG.md has no dated section for $version. Write: ## $version ($today), or run: ci/release.sh --date"
 echo "edgetl $version at $(git rev-parse --short HEAD) may be released."
 [ "${1:-}" != --check ] || exit 0
 

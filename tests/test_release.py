@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,29 @@ def test_a_checkout_without_a_version_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
     code, said = release(checkout(tmp_path / "tree", "## 1.2.3 (2026-11-25)"), "--upload")
-    assert (code, said) == (2, "error: ci/release.sh takes --check or nothing, got '--upload'.\n")
+    assert (code, said) == (2, "error: ci/release.sh takes --check, --date or nothing, got '--upload'.\n")
+
+
+def test_a_section_that_is_not_released_gets_the_date_of_today(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "tree", "## 1.2.3 (unreleased)\n\n- New.\n\n## 1x2.3 (unreleased)")
+    today = f"{date.today():%Y-%m-%d}"
+    assert release(root, "--date") == (
+        0,
+        f"CHANGELOG.md says: ## 1.2.3 ({today}). Commit it, then: ci/release.sh\n",
+    )
+    assert (root / "CHANGELOG.md").read_text(encoding="utf-8") == (
+        f"# Changes\n\n## 1.2.3 ({today})\n\n- New.\n\n## 1x2.3 (unreleased)\n\n- All.\n"
+    )
+    assert release(root)[0] == 2  # The change is not committed.
+
+
+@pytest.mark.parametrize("heading", ["## 1.2.3 (2026-11-25)", "## 1.2.4 (unreleased)"])
+def test_without_a_section_that_is_not_released_nothing_is_dated(tmp_path: Path, heading: str) -> None:
+    root = checkout(tmp_path / "tree", heading)
+    before = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    said = "error: CHANGELOG.md has no section to date. Write: ## 1.2.3 (unreleased)\n"
+    assert release(root, "--date") == (2, said)
+    assert (root / "CHANGELOG.md").read_text(encoding="utf-8") == before
 
 
 def test_the_script_uploads_nothing() -> None:

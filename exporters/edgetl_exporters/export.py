@@ -80,7 +80,7 @@ def export(
     """Write a bundle and report what was measured on the way.
 
     Model and data are all that it takes: a torch module, or an ONNX file, that anybody trained, and pictures
-    in three roles. docs/quantization.md has an example.
+    in three roles. docs/howto/own-model.md has an example.
 
     Args:
         out: a folder to be made, or a file that ends in .zip.
@@ -94,7 +94,7 @@ def export(
         static_batch: write files that take exactly so many pictures, for NPUs; None leaves the batch open.
         sign: a PEM file with an Ed25519 private key; None leaves the bundle unsigned.
         calibration: at most so many training pictures calibrate the quantizers.
-        solve_head: the training's own, for a rung of the int8 ladder, which None leaves out.
+        solve_head: the training's own, for two rungs of the int8 ladder, which None leaves out.
         fit_temperature: the training's own; None searches the least cross entropy.
         provenance: where the model comes from, as JSON; no paths, no dates.
 

@@ -133,7 +133,11 @@ class Bundle:
         self.signer = verify_signature(self.manifest, read_signature(self.root), trust)
 
     def path(self, name: str) -> Path:
-        """Return where a file of the manifest lies."""
+        """Return where a file of the manifest lies.
+
+        Raises:
+            BundleError: the manifest lists no such file.
+        """
         if name not in self._names:
             raise BundleError(f"The bundle has no file {name!r}.")
         return self.root / name

@@ -210,7 +210,11 @@ class Manifest:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def variant(self, name: str) -> Variant:
-        """Return the variant of this name."""
+        """Return the variant of this name.
+
+        Raises:
+            BundleError: the bundle has no such variant.
+        """
         for variant in self.variants:
             if variant.name == name:
                 return variant

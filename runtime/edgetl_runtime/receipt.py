@@ -183,7 +183,14 @@ class Receipt:
 
     @classmethod
     def from_json(cls, text: str, where: str = "receipt") -> Receipt:
-        """Parse strictly: an unknown or missing key or an impossible value is a `ReceiptError`."""
+        """Parse strictly.
+
+        Args:
+            where: how messages name the receipt.
+
+        Raises:
+            ReceiptError: a key is unknown or missing, or a value is impossible.
+        """
         value = _load(text, where)
         _refuse_other_versions(value, where)
         try:

@@ -209,6 +209,13 @@ class Session:
 
         Args:
             channels: of arrays: "rgb", or "bgr" as OpenCV gives them.
+
+        Raises:
+            PictureError: a picture cannot be used.
+            InputError: the session is closed.
+            EngineError: the engine fails at it.
+            BundleError: the variant does not give what its manifest says.
+            ContractError: what it gives is no confidence.
         """
         session = self.current
         if isinstance(picture, list):
@@ -272,6 +279,11 @@ class Session:
 
         Returns:
             logits: (n, classes) float32, unnormalised; and probabilities: (n, classes) float32, 0–1.
+
+        Raises:
+            InputError: the pictures are of another type or shape, or the session is closed.
+            EngineError: the engine fails at them.
+            BundleError: the variant does not give what its manifest says.
         """
         session = self.current
         size, batch = session.preprocess.size, session.batch

@@ -60,7 +60,11 @@ class PublicKey:
 
     @classmethod
     def read(cls, source: str | os.PathLike[str]) -> PublicKey:
-        """Read a PEM file (`openssl pkey -in key.pem -pubout`), or 64 hex digits given in place of a path."""
+        """Read a PEM file (`openssl pkey -in key.pem -pubout`), or 64 hex digits given in place of a path.
+
+        Raises:
+            InputError: the file cannot be read or is no such key, or cryptography is not installed.
+        """
         text = os.fspath(source)
         if _HEX32.fullmatch(text):
             return cls(bytes.fromhex(text))

@@ -52,6 +52,9 @@ def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
 
     `k` and `n` may be fractional, for an effective sample size. Wilson, JASA 22 (1927) 209-212; recommended
     for small n by Brown, Cai and DasGupta, Statistical Science 16 (2001) 101-133.
+
+    Raises:
+        InputError: `k` is not a part of `n`, or the confidence is not between 0 and 1.
     """
     if not (n > 0 and 0 <= k <= n):
         raise InputError(f"wilson needs 0 <= k <= n and n > 0, got k={k!r}, n={n!r}.")

@@ -4,6 +4,8 @@ What needs the tools' environment is skipped without it: python -m edgetl_export
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -290,6 +292,16 @@ def test_without_the_tools_the_variant_is_refused_before_any_work_and_says_how_t
         export_photographs(tmp_path / "bundle")
     assert refused.value.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@with_tools
+def test_the_command_of_the_page_leaves_tools_that_are_ready_as_they_are() -> None:
+    page = (ROOT / "docs/quantization.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^```bash\n(.*)\n```$", page, re.MULTILINE)
+    assert command == ethosu_tools.COMMAND
+    before = sorted(ethosu_tools.folder().iterdir())
+    subprocess.run([sys.executable, *command.split()[1:]], check=True)
+    assert sorted(ethosu_tools.folder().iterdir()) == before
 
 
 def test_tools_at_other_versions_are_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
