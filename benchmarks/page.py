@@ -20,11 +20,11 @@ _HEAD = """# Benchmarks
 
 Written by `python -m benchmarks.page` from what lies in `benchmarks/measured` and `benchmarks/cells`; each
 section names the command that measures it again, and `make bench` runs those of the demo's model. Medians;
-ratios are paired, round by round in one process; peers run in environments of their own
-(`benchmarks/peers/make.sh`; for those of training, `benchmarks/peers/make.sh train`). *Load* is how many
-processes wanted a processor just then: above the number of cores, times are too long. Which layers to train
-is in [ablations](ablations.md), what int8 costs six networks in [quantization](quantization.md), which
-networks export in [backbones](backbones.md).
+ratios are paired, round by round in one process, where a section says nothing else; peers run in environments
+of their own (`benchmarks/peers/make.sh`; for those of training, `benchmarks/peers/make.sh train`). *Load* is
+how many processes wanted a processor just before: above the number of cores, times are too long. Which layers
+to train is in [ablations](ablations.md), what int8 costs six networks in [quantization](quantization.md),
+which networks export in [backbones](backbones.md).
 """
 _TRAINING = """## Training beside its peers
 

@@ -1,7 +1,7 @@
 """The tools for Arm's Ethos-U in an environment of their own: Vela, which compiles, and reference kernels.
 
 `python -m edgetl_exporters.ethosu_tools` makes it inside the environment that is in use, or at
-$EDGETL_ETHOSU; 70 MB. Nothing of edgetl is installed there, and nothing of it is imported here.
+$EDGETL_ETHOSU; 115 MB. Nothing of edgetl is installed there, and nothing of it is imported here.
 """
 
 import os
