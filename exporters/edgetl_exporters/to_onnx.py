@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import Node
 
 from edgetl_exporters.graph import slimmed
 from edgetl_exporters.heads import plain_head
@@ -55,7 +56,7 @@ def to_onnx(model: Model, path: Path) -> None:
     with quiet(), torch.no_grad():
         exported = torch.export.export(graph, (example,), dynamic_shapes={"images": {0: Dim("N")}})
         program = torch.onnx.export(
-            _pool_by_mean(exported),
+            _attend_in_four(_pool_by_mean(exported)),
             dynamo=True,
             external_data=False,
             input_names=["images"],
@@ -91,5 +92,22 @@ def _pool_by_mean(program: ExportedProgram) -> ExportedProgram:
     ):
         if set(node.args[1]) == {1}:
             node.target, node.args = aten.mean.dim, (node.args[0], [2, 3], True)
+    program.graph_module.recompile()
+    return program
+
+
+def _attend_in_four(program: ExportedProgram) -> ExportedProgram:
+    """Give attention within windows four dimensions, which the exporter wants: windows count as pictures."""
+    aten, graph = torch.ops.aten, program.graph_module.graph
+    for node in graph.find_nodes(op="call_function", target=aten.scaled_dot_product_attention.default):
+        windows, rest = node.meta["val"].shape[1], node.args[3:]
+        if node.meta["val"].ndim != 5 or any(isinstance(one, Node) for one in rest):
+            continue
+        with graph.inserting_before(node):
+            flat = [graph.call_function(aten.flatten.using_ints, (one, 0, 1)) for one in node.args[:3]]
+        node.args = (*flat, *rest)
+        with graph.inserting_after(node):
+            back = graph.call_function(aten.unflatten.int, (node, 0, [-1, windows]))
+        node.replace_all_uses_with(back, delete_user_cb=lambda user, back=back: user is not back)
     program.graph_module.recompile()
     return program

@@ -90,3 +90,27 @@ def test_the_weights_are_inside_the_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
     assert [tensor.name for tensor in model.graph.initializer if tensor.data_location] == []
+
+
+class Windows(nn.Module):
+    """Attention within four windows of a picture: five dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.head = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = self.patches(x).reshape(-1, 2, 4, 4, 16).permute(0, 3, 1, 4, 2)
+        mixed = nn.functional.scaled_dot_product_attention(windows, windows, windows)
+        scores: torch.Tensor = self.head(mixed.permute(0, 2, 4, 1, 3).flatten(1, 2).mean((2, 3)))
+        return scores
+
+
+def test_attention_within_windows_is_exported(tmp_path: Path) -> None:
+    model, pixels = tiny_model(module=Windows().eval()), colours(7, 1).pixels
+    to_onnx(model, tmp_path / "model.onnx")
+    wanted = torch_logits(model, pixels)
+    got, _ = run(tmp_path / "model.onnx", pixels, 7)
+    assert np.abs(got - wanted).max() < 1e-5 * np.ptp(wanted)
+    assert len(np.unique(wanted.round(4), axis=0)) == 7
