@@ -13,6 +13,7 @@ from edgetl_exporters.model import Labelled, Pixels
 
 # From the keys and groups of items, and how many: the rising places of those that are taken.
 Choose = Callable[[Sequence[str], Sequence[Hashable], int], list[int]]
+_SIDE = 224
 
 
 def calibration_pictures(train: Labelled, count: int) -> Pixels:
@@ -28,9 +29,10 @@ def calibration_pictures(train: Labelled, count: int) -> Pixels:
 def part(pictures: Labelled, limit: float, least: int) -> tuple[NDArray[np.intp], Labelled]:
     """Return the places of some pictures, each class its share, and these pictures.
 
-    So many that one lost answer is within the limit, 0–1, and at least `least`, where there are so many.
+    So many that one lost answer is within the limit, 0–1, and at least `least` of 224 pixels a side, or as
+    many smaller ones as take the same time, where there are so many.
     """
-    count = max(least, ceil(1 / limit))
+    count = max(least, round(least * (_SIDE / pictures.pixels.shape[1]) ** 2), ceil(1 / limit))
     keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures.pixels]
     places = np.array(proportional(keys, [target.tobytes() for target in pictures.targets], count))
     sha256 = tuple(pictures.sha256[place] for place in places) if pictures.sha256 else ()

@@ -10,7 +10,10 @@ from edgetl_exporters.model import Cpu
 from edgetl_runtime import __version__
 from edgetl_runtime.environment import read_environment
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "nncf", "openvino", "numpy", "pillow")
+_TOOLS = (
+    *("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "onnxruntime-qnn", "nncf", "openvino"),
+    *("numpy", "pillow"),
+)
 _INTEGER = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 
 

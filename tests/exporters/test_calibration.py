@@ -44,9 +44,19 @@ def test_the_order_of_the_pictures_does_not_change_which_are_chosen() -> None:
     assert len(first) == 9
 
 
+def three_hundred(size: int) -> Labelled:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, size, size, 3), dtype=np.uint8)
+    return Labelled(pixels, np.repeat([0, 1, 2], 100), tuple(f"{number:064x}" for number in range(300)))
+
+
+def test_of_smaller_pictures_as_many_more_are_taken_as_cost_the_same_time() -> None:
+    assert len(part(three_hundred(112), 0.05, 64)[1]) == 4 * 64
+    assert len(part(three_hundred(448), 0.05, 64)[1]) == 64
+
+
 def test_a_part_has_a_share_of_each_class_and_allows_one_lost_answer() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
-    many = Labelled(pixels, np.repeat([0, 1, 2], 100), tuple(f"{number:064x}" for number in range(300)))
+    many = three_hundred(224)
+    pixels = many.pixels
     for limit, count in ((0.05, 64), (0.01, 100), (0.005, 200), (0.001, 300)):
         places, few = part(many, limit, 64)
         assert len(places) == len(few) == count

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from exporter_factories import Quiet, fit_temperature, solve_head, tiny_data, tiny_model
@@ -102,6 +106,46 @@ def test_two_exports_give_the_same_bundle(exported: tuple[Path, Report], tmp_pat
     }
     assert [name for name in files if files[name] != second.get(name)] == []
     assert again.bundle_id == exported[1].bundle_id
+
+
+IN_A_PROCESS = """
+import sys
+from pathlib import Path
+import torch
+from exporter_factories import fit_temperature, solve_head, tiny_data, tiny_model
+from edgetl_exporters import export, ladder, making
+from edgetl_exporters.rungs import RUNGS
+
+def resolved_alone(candidates, outcomes, most, true=ladder._presentable):
+    return [one for one in true(candidates, outcomes, 1.0) if one.head == "resolved"]
+
+model = tiny_model(module=torch.load(sys.argv[2], weights_only=False))
+for number, rungs in enumerate((RUNGS[:1], RUNGS[2:3], RUNGS[2:])):
+    making.climb = lambda givens: ladder.climb(givens, rungs)
+    if number == 2:
+        ladder._presentable = resolved_alone
+    out = Path(sys.argv[1], str(number))
+    settings = {"max_drop": 0.9, "solve_head": solve_head, "fit_temperature": fit_temperature}
+    report = export(model, tiny_data(), out, **settings)
+    print(report.rungs[-1].rung, report.bundle_id)
+"""
+
+
+@pytest.mark.slow
+def test_another_process_with_other_hashes_and_threads_gives_the_same_bundles(tmp_path: Path) -> None:
+    torch.save(tiny_model().module, tmp_path / "network.pt")
+
+    def told(name: str, seed: str, threads: str) -> list[str]:
+        (tmp_path / name).mkdir()
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        changed = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "PYTHONPATH": paths}
+        command = [sys.executable, "-c", IN_A_PROCESS, str(tmp_path / name), str(tmp_path / "network.pt")]
+        done = subprocess.run(command, env=os.environ | changed, check=True, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    first = told("first", "1", "1")
+    assert [line.rpartition(" ")[0] for line in first] == ["onnxruntime", "nncf", "nncf, head solved again"]
+    assert told("second", "2", "2") == first
 
 
 def test_no_file_names_a_local_path(exported: tuple[Path, Report]) -> None:

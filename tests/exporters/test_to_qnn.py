@@ -166,12 +166,12 @@ def test_the_contract_records_what_the_simulator_answered(exported: tuple[Path, 
     assert (variant.device, variant.batch, variant.engine) == ("qnn", 1, "onnxruntime")
     found = variant.contract
     assert found["measured_on"] == SIMULATED
-    assert found["n"] == 64
+    assert found["n"] == 70
     assert found["agreement"] >= 0.95
     assert found["signal_to_noise_db"] > 25
     assert found["rung"] == "qnn, 8-bit activations"
     row = next(row for row in report.variants if row.name == "qnn-int8")
-    assert (row.n, row.p50_ms, row.slower_here) == (64, None, False)
+    assert (row.n, row.p50_ms, row.slower_here) == (70, None, False)
     assert row.size_bytes < 20_000
 
 
