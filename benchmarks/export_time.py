@@ -4,6 +4,7 @@ The first rung of the int8 ladder suffices for this run. Beside it: what is writ
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,5 +53,6 @@ def _phases(run: Path, variants: Sequence[VariantName]) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         out, count, names = str(Path(folder) / "bundle"), str(_CALIBRATION), ",".join(variants)
         command = [sys.executable, "-c", _CODE, str(run), out, count, names]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        keeping = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        done = subprocess.run(command, env=keeping, check=True, capture_output=True, text=True)
     return {name: round(taken, 1) for name, taken in json.loads(done.stdout.splitlines()[-1])}
