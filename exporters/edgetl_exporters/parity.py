@@ -54,16 +54,18 @@ def check_parity(model: Model, wanted: Floats, got: Mapping[str, Floats]) -> dic
 def check_saved(name: str, task: Task, wanted: Floats, got: Floats, *, half: bool) -> None:
     """Compare logits (n, classes) of a saved float file with those of the float model.
 
+    Among thousands of pictures some are nearly a tie, which rounding decides: only the logits count.
+
     Args:
-        half: the file stores its weights as fp16, which may change an answer that was nearly a tie.
+        half: the file stores its weights as fp16.
 
     Raises:
         ContractError: it is another network.
     """
     off = float(np.abs(got - wanted).max())
     most = (_HALF_OFF if half else MOST_OFF) * max(float(np.ptp(wanted)), 1e-3)
-    same = same_answers(task, wanted, got)
-    if not off <= most or not (half or same.all()):
+    if not off <= most:
+        same = same_answers(task, wanted, got)
         raise ContractError(
             f"The saved file of {name} is not the float model: it answers {int(same.sum())} of {len(same)} "
             f"pictures alike, its logits are off by {off:.3g}, at most {most:.3g} allowed. "
