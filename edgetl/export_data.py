@@ -6,7 +6,7 @@ pictures as they come, and a balanced choice would measure others.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -40,7 +40,8 @@ def export_data(dataset: Dataset, preprocess: Preprocess, targets: Targets, watc
     Raises:
         InputError: all validation pictures are training pictures too.
     """
-    choose, verify = (_unseen(half, dataset.train, watcher) for half in halves(dataset.val))
+    seen = {one.sha256 for one in dataset.train}
+    choose, verify = (_unseen(half, seen, watcher) for half in halves(dataset.val))
     most = min(MOST_PICTURES, MOST_BYTES // (3 * preprocess.size**2))
     roles: list[tuple[str, Sequence[Picture], Choose]] = [
         ("training pictures calibrate and solve the head", dataset.train, balanced),
@@ -76,9 +77,8 @@ def labelled_pictures(preprocess: Preprocess, pictures: Sequence[Picture], targe
     return Labelled(pixels, targets, tuple(one.sha256 for one in pictures))
 
 
-def _unseen(half: Sequence[Picture], train: Sequence[Picture], watcher: Watcher) -> list[Picture]:
+def _unseen(half: Sequence[Picture], seen: Container[str], watcher: Watcher) -> list[Picture]:
     """Leave out what the user's own splits have in training as well: it would judge what it made."""
-    seen = {one.sha256 for one in train}
     kept = [one for one in half if one.sha256 not in seen]
     if not kept:
         raise InputError(

@@ -21,9 +21,8 @@ def calibration_pictures(train: Labelled, count: int) -> Pixels:
 
     The hashes of their contents decide, so that neither the order of the files nor a seed matters.
     """
-    keys = train.sha256 or [hashlib.sha256(picture.tobytes()).hexdigest() for picture in train.pixels]
     groups = [target.tobytes() for target in train.targets]
-    return train.pixels[balanced(keys, groups, count)]
+    return train.pixels[balanced(train.keys(), groups, count)]
 
 
 def part(pictures: Labelled, limit: float, least: int) -> tuple[NDArray[np.intp], Labelled]:

@@ -104,10 +104,15 @@ def classifier(model: ModelProto) -> Classifier | None:
 def outside_nodes(model: ModelProto) -> list[str]:
     """Name the nodes before the network (layout, mean, standard deviation) and behind its logits."""
     names, tensor = [], IMAGES
-    while len(nodes := _readers(model.graph, tensor)) == 1 and nodes[0].op_type in _ELEMENTWISE:
+    while len(nodes := readers(model.graph, tensor)) == 1 and nodes[0].op_type in _ELEMENTWISE:
         names.append(nodes[0].name)
         tensor = nodes[0].output[0]
     return names + [node.name for node in _downstream(model.graph, LOGITS)]
+
+
+def readers(graph: GraphProto, tensor: str) -> list[NodeProto]:
+    """Return what reads the values of a tensor; a class token asks how many pictures there are."""
+    return [node for node in _consumers(graph, tensor) if node.op_type != "Shape"]
 
 
 def normalised_pixels(model: ModelProto) -> set[str]:
@@ -260,11 +265,6 @@ def _producer(graph: GraphProto, tensor: str) -> NodeProto:
 
 def _consumers(graph: GraphProto, tensor: str) -> list[NodeProto]:
     return [node for node in graph.node if tensor in node.input]
-
-
-def _readers(graph: GraphProto, tensor: str) -> list[NodeProto]:
-    """Return what reads the values of a tensor; a class token asks how many pictures there are."""
-    return [node for node in _consumers(graph, tensor) if node.op_type != "Shape"]
 
 
 def _downstream(graph: GraphProto, tensor: str) -> Iterator[NodeProto]:

@@ -87,9 +87,9 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def names(self) -> set[str]:
-        """Return what tells the pictures from others: the hashes of their files, or else of their pixels."""
-        return set(self.sha256) or {sha256(one.tobytes()).hexdigest() for one in self.pixels}
+    def keys(self) -> tuple[str, ...]:
+        """Return what tells each picture from others: the hash of its file, or else of its pixels."""
+        return self.sha256 or tuple(sha256(one.tobytes()).hexdigest() for one in self.pixels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,8 @@ class ExportData:
     verify: Labelled
 
     def __post_init__(self) -> None:
-        roles = {"train": self.train.names(), "choose": self.choose.names(), "verify": self.verify.names()}
+        named = {"train": self.train, "choose": self.choose, "verify": self.verify}
+        roles = {name: set(role.keys()) for name, role in named.items()}
         for one, other in combinations(roles, 2):
             if both := len(roles[one] & roles[other]):
                 raise InputError(

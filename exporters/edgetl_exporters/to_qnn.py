@@ -18,7 +18,16 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgetl_exporters.candidate import Quantize
-from edgetl_exporters.graph import IMAGES, LOGITS, PROBABILITIES, array, copied, read_temperature, replaced
+from edgetl_exporters.graph import (
+    IMAGES,
+    LOGITS,
+    PROBABILITIES,
+    array,
+    copied,
+    read_temperature,
+    readers,
+    replaced,
+)
 from edgetl_exporters.measure import run_file
 from edgetl_exporters.model import Floats, Pixels
 from edgetl_exporters.to_int8 import Plan, Reader, quantizing
@@ -140,7 +149,7 @@ def _range(low: float, high: float) -> dict[str, Any]:
 
 
 def _only_consumer(model: ModelProto, tensor: str) -> NodeProto:
-    found = [node for node in model.graph.node if tensor in node.input and node.op_type != "Shape"]
+    found = readers(model.graph, tensor)
     if len(found) != 1:
         names = [node.name for node in found]
         raise ContractError(f"One node must read the graph's {tensor!r}, got {names}. Export it again.")
