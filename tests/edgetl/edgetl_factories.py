@@ -84,6 +84,12 @@ def rows(found: Activations) -> list[NDArray[np.float16]]:
     return [one.take(np.arange(len(one))) for group in groups for one in group]
 
 
+def rows_kept(cache: Path) -> set[int]:
+    """How many rows the stores of activations have; of pixels, the time that decoding took decides."""
+    stores = (cache / "activations").glob("*/keys.bin")
+    return {path.stat().st_size // 32 for path in stores if not path.parent.name.startswith("pixels-")}
+
+
 def _convolution(inputs: int, outputs: int) -> nn.Module:
     layers = (nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
     return nn.Sequential(*layers)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgetl_factories import colour_picture, extractor, rows
+from edgetl_factories import colour_picture, extractor, rows, rows_kept
 from numpy.typing import NDArray
 from thread_ranks import with_ranks
 
@@ -60,8 +60,7 @@ def test_ranks_fill_the_cache_with_what_one_computes(
     assert max(shares) - min(shares) <= 2
     assert told[-1] == (count, count)
     assert all(isinstance(one, End) for one in ended)
-    folder = tmp_path / "shared" / "activations"
-    assert {path.stat().st_size for path in folder.glob("*/keys.bin")} == {32 * count}
+    assert rows_kept(tmp_path / "shared") == {count}
 
 
 def test_what_is_cached_is_ordered_from_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
