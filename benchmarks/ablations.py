@@ -1,6 +1,6 @@
 """Which layers to train, by measurement: the table of docs/ablations.md.
 
-    python -m benchmarks.ablations [--sets fashion pictograms solar-cells] [--seeds 0 …] [--only-table]
+    python -m benchmarks.ablations [--sets …] [--shifts …] [--per-class …] [--seeds 0 …] [--only-table]
 
 Head only, from the output side, from the input side, everything at once, and from random weights; with 5, 20,
 100 and all training pictures of a class; on pictures as they are, blurred and noisy, and with classes that
@@ -56,11 +56,13 @@ def main() -> int:
     """Run what is missing, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=tuple(SOURCES), choices=tuple(SOURCES))
+    parser.add_argument("--shifts", nargs="+", default=SHIFTS, choices=SHIFTS)
+    parser.add_argument("--per-class", nargs="+", default=PER_CLASS, choices=PER_CLASS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
     parser.add_argument("--only-table", action="store_true", help="run nothing")
     given = parser.parse_args()
-    cases = [case for case in all_cases() if case.source in given.sets]
-    for seed, case in () if given.only_table else product(given.seeds, cases):
+    asked = (given.sets, given.shifts, given.per_class)
+    for seed, case in () if given.only_table else product(given.seeds, all_cases(*asked)):
         missing = [name for name in APPROACHES if not cell_file(case.name, seed, name).exists()]
         if missing:
             dataset = load_dataset(case_csv(case, seed, _SETS))
@@ -72,9 +74,11 @@ def main() -> int:
     return 0
 
 
-def all_cases() -> list[Case]:
-    """Return all cases; two classes cannot be joined anew."""
-    cases = [Case(*parts) for parts in product(SOURCES, SHIFTS, PER_CLASS)]
+def all_cases(
+    sources: Iterable[str] = SOURCES, shifts: Iterable[str] = SHIFTS, per_class: Iterable[str] = PER_CLASS
+) -> list[Case]:
+    """Return the cases; two classes cannot be joined anew."""
+    cases = [Case(*parts) for parts in product(sources, shifts, per_class)]
     return [case for case in cases if (case.source, case.shift) != ("solar-cells", "relabelled")]
 
 

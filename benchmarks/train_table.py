@@ -7,27 +7,36 @@ import numpy as np
 
 from benchmarks.cells import Cell, read_cell
 from benchmarks.pages import markdown
+from benchmarks.train_settings import METHODS, SETTINGS
 
 PEERS = ("fastai", "torchvision")
 _OURS = ("ours-head", "ours")
 _RESAMPLES = 2_000
 
 
-def page(sets: Mapping[str, Sequence[int]], methods: Sequence[str]) -> str:
-    """Return Markdown of all cells that are there, for the given seeds of each set."""
-    parts = []
-    for name, seeds in sets.items():
-        cells = {method: [read_cell(name, seed, method) for seed in seeds] for method in methods}
-        there = {method: [one for one in found if one] for method, found in cells.items()}
+Cells = Mapping[str, Sequence[Cell]]
+
+
+def all_cells() -> dict[str, Cells]:
+    """Return the cells that are there, by set and method; sets without any are left out."""
+    found = {}
+    for name, setting in SETTINGS.items():
+        cells = {method: [read_cell(name, seed, method) for seed in setting.seeds] for method in METHODS}
+        there = {method: [one for one in read if one] for method, read in cells.items()}
         if any(there.values()):
-            parts.append(_part(name, there))
-    return "\n\n".join(parts)
+            found[name] = there
+    return found
 
 
-def _part(name: str, cells: Mapping[str, Sequence[Cell]]) -> str:
+def page(sets: Mapping[str, Cells]) -> str:
+    """Return Markdown of these cells."""
+    return "\n\n".join(_part(name, cells) for name, cells in sets.items())
+
+
+def _part(name: str, cells: Cells) -> str:
     first = next(one for found in cells.values() for one in found)
     metrics = ("auc", "balanced_accuracy") if first.scores else ("accuracy",)
-    header = ["method", "seeds", *(metric.replace("_", " ") for metric in metrics), "s", "core-s"]
+    header = ["method", "seeds", *(metric.replace("_", " ") for metric in metrics), "s", "core-s", "load"]
     rows = [_row(method, found, metrics) for method, found in cells.items() if found]
     notes = [
         line
@@ -44,14 +53,15 @@ def _part(name: str, cells: Mapping[str, Sequence[Cell]]) -> str:
 def _row(method: str, found: Sequence[Cell], metrics: Sequence[str]) -> list[str]:
     figures = [f"{_mean(found, metric):.3f}" for metric in metrics]
     seconds, core_seconds = fmean(one.seconds for one in found), fmean(one.cpu_seconds for one in found)
-    return [method, str(len(found)), *figures, f"{seconds:,.0f}", f"{core_seconds:,.0f}"]
+    load = max(one.machine["load"] for one in found)
+    return [method, str(len(found)), *figures, f"{seconds:,.0f}", f"{core_seconds:,.0f}", f"{load:.1f}"]
 
 
-def _against(cells: Mapping[str, Sequence[Cell]], peer: str, metric: str) -> list[str]:
+def _against(cells: Cells, peer: str, metric: str) -> list[str]:
     """Say how far ours lies above a peer, and how much sooner it is there."""
     lines = []
     for method in _OURS:
-        ours, theirs = _both(cells.get(method, ()), cells[peer])
+        ours, theirs = both(cells.get(method, ()), cells[peer])
         if not ours:
             continue
         gain = _mean(ours, metric) - _mean(theirs, metric)
@@ -70,7 +80,7 @@ def _time(ours: Sequence[Cell], theirs: Sequence[Cell]) -> str:
     return f"1/{other / mine:.1f} of its time (1/{busy / mine:.1f} were its cores never idle)"
 
 
-def _both(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
+def both(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
     """Return the cells of the seeds that both have, in one order."""
     mine, other = {one.seed: one for one in ours}, {one.seed: one for one in theirs}
     seeds = sorted(mine.keys() & other.keys())
