@@ -12,6 +12,7 @@ class FrozenStages(nn.Module):
     """Pictures as the device sees them, (n, size, size, 3) uint8, to activations and pooled features.
 
     Returns the activations after each number of stages in `cuts`, then the features (n, width).
+    key: what they compute, as a hashable value; like the feature cache it trusts `Backbone.weights_id`.
     """
 
     mean: Tensor
@@ -21,7 +22,9 @@ class FrozenStages(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList([stage.module for stage in backbone.stages])
         self.cuts = tuple(cuts)
-        for name, values in (("mean", backbone.native.mean), ("std", backbone.native.std)):
+        native = backbone.native
+        self.key = (backbone.name, backbone.weights_id, self.cuts, native.mean, native.std)
+        for name, values in (("mean", native.mean), ("std", native.std)):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

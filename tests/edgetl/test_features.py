@@ -328,3 +328,17 @@ def test_bf16_is_for_processors_that_have_it(
     machine = replace(read_environment(), flags=flags)
     monkeypatch.setattr(forward, "read_environment", lambda: machine)
     assert fast_precision("openvino") == precision
+
+
+def test_a_network_is_converted_once_for_both_precisions_and_another_one_anew(
+    network: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    seen, convert = list[Any](), openvino.convert_model
+    monkeypatch.setattr(openvino, "convert_model", lambda program: seen.append(convert(program)) or seen[-1])
+    stages, other = FrozenStages(network, (1,)).eval(), FrozenStages(tiny_backbone(1), (1,)).eval()
+    for module, size, count in ((stages, 32, 1), (stages, 32, 1), (stages, 64, 2), (other, 64, 3)):
+        on_openvino.converted(module, size)
+        assert len(seen) == count
+    assert on_openvino.converted(FrozenStages(tiny_backbone(1), (1,)).eval(), 64) is seen[2]
