@@ -62,7 +62,7 @@ class Recipe:
     epochs: int | None = None
     batch_size: int = 32
     learning_rate: float | Auto = "auto"
-    decay: float = 2.6
+    decay: float = 1.2
     weight_decay: float | Auto = "auto"
     label_smoothing: float | Auto = "auto"
     mixup: float | Auto = "auto"

@@ -38,7 +38,7 @@ class Tuning:
 
     learning_rate: float
     batch_size: int = 32
-    decay: float = 2.6
+    decay: float = 1.2
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     mixup: float = 0.0
