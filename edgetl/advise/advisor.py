@@ -46,7 +46,7 @@ class Advice:
     """All that was measured, and the plan.
 
     backbone: the one that was chosen. candidates: the best first, those left out last. race: None where there
-    was none. gains, unprobed, full_over_staged: see `trials.Tried`.
+    was none. gains, unprobed, over_staged: see `trials.Tried`.
     """
 
     backbone: str
@@ -58,7 +58,7 @@ class Advice:
     resources: Resources
     gains: Mapping[str, Gain]
     unprobed: Mapping[str, str]
-    full_over_staged: Gain | None
+    over_staged: Mapping[str, Gain]
     plan: Plan
     seconds: float
 
@@ -105,8 +105,8 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
         resources=machine,
         gains=tried.gains,
         unprobed=tried.unprobed,
-        full_over_staged=tried.full_over_staged,
-        plan=make_plan(replace(facts, gains=tried.gains, full_over_staged=tried.full_over_staged)),
+        over_staged=tried.over_staged,
+        plan=make_plan(replace(facts, gains=tried.gains, over_staged=tried.over_staged)),
         seconds=time.monotonic() - begun,
     )
 

@@ -17,6 +17,8 @@ Approach = Literal["head", "staged", "full", "input", "scratch"]
 Transfer = Literal["helps", "does not help", "not shown", "no signal"]
 
 FEWEST_TO_TUNE = 5  # pictures of the smallest class
+# Like staged tuning, these end by tuning all stages.
+ENDS_AS_STAGED: tuple[Approach, ...] = ("input", "full")
 SMALL_SIDE, SMALL_INPUT = 96, 128  # pixels
 # Ours: the false positives of 1 in 100 tasks, what a lift must exclude to be nothing, an accuracy that leaves
 # tuning nothing to win, and the pictures below which training from scratch is not tried on a guess.
@@ -35,7 +37,7 @@ class Facts:
     interval of the ridge lift. accuracy: of ridge regression on frozen features. shallow, deep: distances
     from the pretraining pictures; None without a reference. minutes: by approach and of a shortened `first
     step`, predicted. budget: in minutes. gains: of approaches that were probed, over the head.
-    full_over_staged: the gain of the one over the other, None where not both were probed.
+    over_staged: gains of those that were probed, where staged tuning was too, over that.
     """
 
     train: int
@@ -52,7 +54,7 @@ class Facts:
     minutes: Mapping[str, float]
     budget: float
     gains: Mapping[str, Gain] = field(default_factory=dict)
-    full_over_staged: Gain | None = None
+    over_staged: Mapping[str, Gain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,8 @@ def _decide(facts: Facts, transfer: Transfer) -> tuple[Approach, str]:
 def _best_probe(facts: Facts) -> tuple[Approach, str] | None:
     """Return the affordable approach whose measured gain over the head is proven and largest.
 
-    A gain of tuning everything speaks for staged tuning as well: it ends with that step, from a better start.
-    So staged it is where that fits, unless tuning everything at once is proven to be better.
+    A gain of tuning everything, or the input first, speaks for staged tuning as well: all end with the same
+    step. So staged it is where that fits, unless the other is proven to be better than that too.
     """
     proven: list[tuple[float, Approach]] = [
         (facts.gains[name].value, name)
@@ -149,7 +151,7 @@ def _best_probe(facts: Facts) -> tuple[Approach, str] | None:
     value, name = max(proven)
     error = facts.gains[name].error
     told = f"In a short trial, {name} lowered the loss of the head by {value:.3f} ± {error:.3f} nats"
-    if name != "full" or (facts.full_over_staged and facts.full_over_staged.proven):
+    if name not in ENDS_AS_STAGED or (name in facts.over_staged and facts.over_staged[name].proven):
         return name, f"{told}."
     minutes = facts.minutes.get("staged", float("inf"))
     if minutes <= facts.budget:

@@ -6,7 +6,7 @@ A trial is short and small, so it can speak for an approach and never against it
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgetl.advise.plan import FEWEST_TO_TUNE, Approach, Facts, make_plan, settings
+from edgetl.advise.plan import ENDS_AS_STAGED, FEWEST_TO_TUNE, Approach, Facts, make_plan, settings
 from edgetl.advise.probe import Gain, Probed, gain, probe
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Speeds, predict_minutes
@@ -22,13 +22,13 @@ _QUESTIONS: tuple[Approach, ...] = ("input", "scratch", "full", "staged")
 class Tried:
     """What the trials gave.
 
-    gains: over the head by approach. unprobed: by approach, why it was not tried. full_over_staged: the gain
-    of the one over the other; None where not both were tried.
+    gains: over the head by approach. unprobed: by approach, why it was not tried. over_staged: the gains over
+    staged tuning of what might replace it, where that was tried.
     """
 
     gains: Mapping[str, Gain]
     unprobed: Mapping[str, str]
-    full_over_staged: Gain | None
+    over_staged: Mapping[str, Gain]
 
 
 def try_approaches(
@@ -67,15 +67,16 @@ def try_approaches(
             run("head")
         run(approach)
     gains = {one: gain(found, probed["head"]) for one, found in probed.items() if one != "head"}
-    both = gain(probed["full"], probed["staged"]) if {"full", "staged"} <= set(probed) else None
-    return Tried(gains, unprobed, both)
+    rivals = [one for one in ENDS_AS_STAGED if one in probed and "staged" in probed]
+    return Tried(gains, unprobed, {one: gain(probed[one], probed["staged"]) for one in rivals})
 
 
 def _nothing_to_compare(approach: Approach, probed: Mapping[str, Probed]) -> str:
     """Return why staged tuning, the default, needs no trial: nothing that would replace it is proven."""
-    if approach != "staged" or ("full" in probed and gain(probed["full"], probed["head"]).proven):
+    rivals = [one for one in ENDS_AS_STAGED if one in probed]
+    if approach != "staged" or any(gain(probed[one], probed["head"]).proven for one in rivals):
         return ""
-    return "it is the default, and tuning everything at once is not proven to help"
+    return "it is the default, and nothing that would replace it is proven to help"
 
 
 def _no_question(approach: Approach, facts: Facts, request: Request) -> str:
@@ -93,6 +94,4 @@ def _no_question(approach: Approach, facts: Facts, request: Request) -> str:
         return f"the training itself would take {facts.minutes[approach]:.0f} minutes of {facts.budget:.0f}"
     if approach == "scratch" and plan.transfer == "helps":
         return "transfer helps"
-    if approach == "input" and plan.approach != "input":
-        return "no shift at the input"
     return ""

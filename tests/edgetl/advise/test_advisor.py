@@ -272,8 +272,8 @@ def test_a_trial_too_long_for_its_share_is_not_begun(advice: Advice, colours: Pa
     found = try_approaches(
         load_dataset(colours), "efficientnet_lite0", facts, speeds, Request(LITE0), lambda name: None
     )
-    assert (found.gains, found.full_over_staged) == ({}, None)
+    assert (found.gains, found.over_staged) == ({}, {})
     assert found.unprobed["full"].startswith("a trial would take ")
     assert found.unprobed["scratch"] == "transfer helps"
-    assert found.unprobed["input"] == "no shift at the input"
+    assert found.unprobed["input"].startswith("a trial would take ")
     assert found.unprobed["staged"].startswith("it is the default, ")

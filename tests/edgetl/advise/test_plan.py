@@ -50,7 +50,7 @@ gains = st.builds(Gain, st.floats(-2, 2), st.floats(0, 1))
         minutes=st.dictionaries(st.sampled_from([*APPROACHES, "first step"]), st.floats(0, 1e4)),
         budget=st.floats(0, 1e4),
         gains=st.dictionaries(st.sampled_from(APPROACHES[1:]), gains),
-        full_over_staged=st.none() | gains,
+        over_staged=st.dictionaries(st.sampled_from(APPROACHES[2:4]), gains),
     )
 )
 def test_every_combination_of_facts_has_a_plan_with_a_reason(facts: Facts) -> None:
@@ -86,7 +86,7 @@ def test_every_combination_of_facts_has_a_plan_with_a_reason(facts: Facts) -> No
         (
             {
                 "gains": {"full": Gain(0.2, 0.01), "staged": Gain(0.1, 0.01)},
-                "full_over_staged": Gain(0.1, 0.01),
+                "over_staged": {"full": Gain(0.1, 0.01)},
                 "budget": 20,
             },
             "full",
@@ -95,13 +95,23 @@ def test_every_combination_of_facts_has_a_plan_with_a_reason(facts: Facts) -> No
         (
             {
                 "gains": {"full": Gain(0.2, 0.01), "staged": Gain(0.19, 0.01)},
-                "full_over_staged": Gain(0.01, 0.01),
+                "over_staged": {"full": Gain(0.01, 0.01)},
                 "budget": 20,
             },
             "staged",
             "helps",
         ),
         ({"gains": {"full": Gain(0.1, 0.01), "staged": Gain(0.2, 0.01)}}, "staged", "helps"),
+        ({"gains": {"input": Gain(0.2, 0.01)}, "budget": 20}, "staged", "helps"),
+        (
+            {
+                "gains": {"input": Gain(0.2, 0.01), "staged": Gain(0.1, 0.01)},
+                "over_staged": {"input": Gain(0.1, 0.01), "full": Gain(-0.1, 0.01)},
+                "budget": 20,
+            },
+            "input",
+            "helps",
+        ),
     ],
 )
 def test_the_facts_decide(changes: dict[str, object], approach: str, transfer: str) -> None:

@@ -42,21 +42,31 @@ def tried(
 def test_staged_tuning_is_tried_where_full_tuning_might_replace_it(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, ran = tried(dataset, {"head": 1.0, "full": 0.7, "staged": 0.8}, monkeypatch)
-    assert ran == ["head", "full", "staged"]
-    assert {name: round(one.value, 6) for name, one in found.gains.items()} == {"full": 0.3, "staged": 0.2}
-    assert found.full_over_staged is not None
-    assert round(found.full_over_staged.value, 6) == 0.1
+    losses = {"head": 1.0, "input": 1.0, "full": 0.7, "staged": 0.8}
+    found, ran = tried(dataset, losses, monkeypatch)
+    assert ran == ["head", "input", "full", "staged"]
+    gains = {"input": 0.0, "full": 0.3, "staged": 0.2}
+    assert {name: round(one.value, 6) for name, one in found.gains.items()} == gains
+    over_staged = {"input": -0.2, "full": 0.1}
+    assert {name: round(one.value, 6) for name, one in found.over_staged.items()} == over_staged
+
+
+def test_the_input_side_alone_is_reason_enough(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = {"head": 1.0, "input": 0.5, "full": 1.0, "staged": 0.8}
+    found, ran = tried(dataset, losses, monkeypatch)
+    assert "staged" in ran
+    assert found.over_staged["input"].proven
+    assert not found.over_staged["full"].proven
 
 
 def test_staged_tuning_is_not_tried_where_nothing_would_replace_it(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, ran = tried(dataset, {"head": 1.0, "full": 1.1}, monkeypatch)
-    assert ran == ["head", "full"]
-    assert found.full_over_staged is None
+    found, ran = tried(dataset, {"head": 1.0, "input": 1.0, "full": 1.1}, monkeypatch)
+    assert ran == ["head", "input", "full"]
+    assert found.over_staged == {}
     assert (
-        found.unprobed["staged"] == "it is the default, and tuning everything at once is not proven to help"
+        found.unprobed["staged"] == "it is the default, and nothing that would replace it is proven to help"
     )
 
 
