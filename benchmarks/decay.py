@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.answers import train_cell
-from benchmarks.cells import Cell, cell_file, read_cell
+from benchmarks.cells import cell_file, read_cell
 from benchmarks.pages import markdown, write_table
 from benchmarks.sets import make_set
-from benchmarks.train_table import paired
+from benchmarks.train_table import beside, percent
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.recipe import Recipe
 
@@ -84,18 +84,9 @@ def _table() -> str:
         cells = [cell for decay in DECAYS if (cell := read_cell(f"decay-{name}", 0, str(decay)))]
         if len(cells) == len(DECAYS):
             last = cells[-1]
-            told = [*(_beside(cell, last) for cell in cells[:-1]), _percent(last)]
+            told = [*(beside([cell], [last]) for cell in cells[:-1]), percent([last])]
             rows.append([name, f"{len(last.pictures):,}", *told])
     return markdown(rows)
-
-
-def _beside(cell: Cell, other: Cell) -> str:
-    low, high = paired([cell], [other], "balanced_accuracy")
-    return f"{_percent(cell)} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
-def _percent(cell: Cell) -> str:
-    return f"{100 * cell.measure('balanced_accuracy'):.1f}"
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ from benchmarks.pages import markdown
 from benchmarks.train_settings import METHODS, SETTINGS
 
 PEERS = ("fastai", "torchvision")
-_OURS = ("ours-head", "ours")
+OURS = ("ours-head", "ours")
 _RESAMPLES = 2_000
-
-
 Cells = Mapping[str, Sequence[Cell]]
 
 
@@ -35,7 +33,7 @@ def page(sets: Mapping[str, Cells]) -> str:
 
 def _part(name: str, cells: Cells) -> str:
     first = next(one for found in cells.values() for one in found)
-    metrics = ("auc", "balanced_accuracy") if first.scores else ("accuracy",)
+    metrics = metrics_of(first)
     header = ["method", "seeds", *(metric.replace("_", " ") for metric in metrics), "s", "core-s", "load"]
     rows = [_row(method, found, metrics) for method, found in cells.items() if found]
     notes = [
@@ -51,7 +49,7 @@ def _part(name: str, cells: Cells) -> str:
 
 
 def _row(method: str, found: Sequence[Cell], metrics: Sequence[str]) -> list[str]:
-    figures = [f"{_mean(found, metric):.3f}" for metric in metrics]
+    figures = [f"{mean(found, metric):.3f}" for metric in metrics]
     seconds, core_seconds = fmean(one.seconds for one in found), fmean(one.cpu_seconds for one in found)
     load = max(one.machine["load"] for one in found)
     return [method, str(len(found)), *figures, f"{seconds:,.0f}", f"{core_seconds:,.0f}", f"{load:.1f}"]
@@ -60,11 +58,11 @@ def _row(method: str, found: Sequence[Cell], metrics: Sequence[str]) -> list[str
 def _against(cells: Cells, peer: str, metric: str) -> list[str]:
     """Say how far ours lies above a peer, and how much sooner it is there."""
     lines = []
-    for method in _OURS:
+    for method in OURS:
         ours, theirs = both(cells.get(method, ()), cells[peer])
         if not ours:
             continue
-        gain = _mean(ours, metric) - _mean(theirs, metric)
+        gain = mean(ours, metric) - mean(theirs, metric)
         low, high = paired(ours, theirs, metric)
         line = f"- {metric.replace('_', ' ')}, {method} less {peer}: {_pp(gain)} [{_pp(low)}, {_pp(high)}] pp"
         if gain >= 0:
@@ -110,7 +108,24 @@ def paired(ours: Sequence[Cell], theirs: Sequence[Cell], metric: str) -> tuple[f
     return float(low), float(high)
 
 
-def _mean(cells: Sequence[Cell], metric: str) -> float:
+def metrics_of(cell: Cell) -> tuple[str, ...]:
+    """Return what methods are compared by on a cell's set: two classes may be as uneven as they like."""
+    return ("auc", "balanced_accuracy") if cell.scores else ("accuracy",)
+
+
+def percent(cells: Sequence[Cell]) -> str:
+    """Return the mean balanced accuracy over seeds."""
+    return f"{100 * mean(cells, 'balanced_accuracy'):.1f}"
+
+
+def beside(cells: Sequence[Cell], others: Sequence[Cell]) -> str:
+    """Return the mean balanced accuracy over seeds, and the difference to others' in points at 95 %."""
+    low, high = paired(cells, others, "balanced_accuracy")
+    return f"{percent(cells)} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def mean(cells: Sequence[Cell], metric: str) -> float:
+    """Return a metric's mean over seeds, 0-1."""
     return fmean(one.measure(metric) for one in cells)
 
 

@@ -10,15 +10,14 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from benchmarks.answers import train_cell
-from benchmarks.cells import Cell, cell_file, read_cell
+from benchmarks.cells import cell_file, read_cell
 from benchmarks.pages import markdown, write_table
 from benchmarks.sets import make_set
 from benchmarks.train_settings import SETTINGS
-from benchmarks.train_table import paired
+from benchmarks.train_table import beside, percent
 from edgetl.dataset import load_dataset
 from edgetl.recipe import Recipe
 from edgetl.views import training_views
@@ -74,17 +73,8 @@ def _table() -> str:
         }
         if all(len(cells) == len(seeds) for cells in found.values()):
             plain, *others = found.values()
-            rows.append([name, str(len(seeds)), _mean(plain), *(_beside(cells, plain) for cells in others)])
+            rows.append([name, str(len(seeds)), percent(plain), *(beside(cells, plain) for cells in others)])
     return markdown(rows)
-
-
-def _mean(cells: list[Cell]) -> str:
-    return f"{100 * fmean(one.measure('balanced_accuracy') for one in cells):.1f}"
-
-
-def _beside(cells: list[Cell], plain: list[Cell]) -> str:
-    low, high = paired(cells, plain, "balanced_accuracy")
-    return f"{_mean(cells)} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _slug(method: str) -> str:

@@ -14,6 +14,7 @@ from edgetl.frozen import FrozenStages
 from edgetl.ranks import on_this_machine
 from edgetl_runtime.environment import read_environment
 
+# The model that was converted last, under what it computes.
 _LAST: dict[Hashable, Any] = {}
 
 
