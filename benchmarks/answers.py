@@ -24,9 +24,9 @@ def train_cell(dataset: Dataset, recipe: Recipe, name: str, seed: int, method: s
         place = Path(folder) / "run"
         begun, cpu = perf_counter(), process_time()
         train(dataset, recipe, place)
-        spent = {"seconds": perf_counter() - begun, "cpu_seconds": process_time() - cpu}
+        seconds, cpu_seconds = perf_counter() - begun, process_time() - cpu
         answers = answers_of(place, dataset.test)
-    answers.cell(name, seed, method, [spent]).write()
+    answers.cell(name, seed, method, seconds=seconds, cpu_seconds=cpu_seconds).write()
 
 
 def answers_of(run_folder: Path, pictures: Sequence[Picture]) -> Answers:

@@ -25,30 +25,21 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 class Cell:
     """A finished cell; pictures, targets, predicted and scores are in one order, that of the pictures' names.
 
-    curve: seconds by the clock and of all cores together, after each epoch, the last being the whole.
-    pictures: file names. targets, predicted: a digit for each picture, 0-9 and a-z. scores: of class 0, where
+    seconds: by the clock, from the start of the process or of the training in it. cpu_seconds: of all cores
+    together. pictures: file names. targets, predicted: a digit for each picture, 0-9 and a-z. scores: of class 0, where
     there are two classes, else empty.
     """
 
     set: str
     seed: int
     method: str
-    curve: list[dict[str, float]]
+    seconds: float
+    cpu_seconds: float
     pictures: list[str]
     targets: str
     predicted: str
     scores: list[float]
     machine: dict[str, Any]
-
-    @property
-    def seconds(self) -> float:
-        """From the start of the process, or of the peer's training, to its end."""
-        return self.curve[-1]["seconds"]
-
-    @property
-    def cpu_seconds(self) -> float:
-        """Of all cores together."""
-        return self.curve[-1]["cpu_seconds"]
 
     def write(self) -> None:
         """Write the file of this cell."""
@@ -79,7 +70,7 @@ class Answers:
     targets: Sequence[int]
     probabilities: NDArray[Any]
 
-    def cell(self, name: str, seed: int, method: str, curve: Sequence[dict[str, float]]) -> Cell:
+    def cell(self, name: str, seed: int, method: str, *, seconds: float, cpu_seconds: float) -> Cell:
         """Make the cell, its pictures in order."""
         order = sorted(range(len(self.paths)), key=lambda place: Path(self.paths[place]).name)
         shares = self.probabilities[order]
@@ -87,7 +78,8 @@ class Answers:
             set=name,
             seed=seed,
             method=method,
-            curve=[{key: round(value, 3) for key, value in point.items()} for point in curve],
+            seconds=round(seconds, 3),
+            cpu_seconds=round(cpu_seconds, 3),
             pictures=[Path(self.paths[place]).name for place in order],
             targets="".join(_DIGITS[self.targets[place]] for place in order),
             predicted="".join(_DIGITS[number] for number in shares.argmax(1)),

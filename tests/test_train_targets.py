@@ -12,8 +12,8 @@ TARGETS = "01" * 100
 def cell(method: str, wrong: int, seconds: float) -> Cell:
     """Answer all but the first pictures rightly, of a set of more than two classes."""
     answers = "2" * wrong + TARGETS[wrong:]
-    curve = [{"seconds": seconds, "cpu_seconds": seconds}]
-    return Cell("fashion-1000", 0, method, curve, PICTURES, TARGETS, answers, [], {"cores": 2, "load": 0.1})
+    machine = {"cores": 2, "load": 0.1}
+    return Cell("fashion-1000", 0, method, seconds, seconds, PICTURES, TARGETS, answers, [], machine)
 
 
 def told(*cells: Cell) -> dict[str, tuple[float | None, str]]:

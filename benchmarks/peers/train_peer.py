@@ -2,8 +2,8 @@
 
     python train_peer.py fastai|torchvision --csv FILE --weights FILE --out FILE --size 224 --epochs 4
 
-Both start from the same weights in timm's `tf_efficientnet_lite0` and see the same pictures. After every
-epoch the test pictures are predicted, off the clock, so that the time to any accuracy can be told afterwards.
+Both start from the same weights in timm's `tf_efficientnet_lite0` and see the same pictures. The test pictures
+are predicted once, by the finished model, off the clock.
 """
 
 import argparse
@@ -40,25 +40,9 @@ def network(weights, classes):
     return model
 
 
-class Clock:
-    """Seconds of training, by the clock and of all cores; stands still while test pictures are predicted."""
-
-    def __init__(self):
-        self.seconds = self.cpu_seconds = 0.0
-        self.go_on()
-
-    def stop(self):
-        self.seconds += time.monotonic() - self.begun
-        self.cpu_seconds += time.process_time() - self.cpu_begun
-
-    def go_on(self):
-        self.begun, self.cpu_begun = time.monotonic(), time.process_time()
-
-
-def train_fastai(given, splits, classes, after_epoch):
+def train_fastai(given, splits, classes):
     """The quick start's recipe: `fine_tune(epochs)` with its defaults, flips where they mean nothing."""
     from fastai.vision.all import (
-        Callback,
         CategoryBlock,
         DataBlock,
         ImageBlock,
@@ -88,15 +72,12 @@ def train_fastai(given, splits, classes, after_epoch):
         head = list(model.get_classifier().parameters())
         return [[p for p in params(model) if not any(p is q for q in head)], head]
 
-    class Predict(Callback):
-        def after_validate(self):
-            after_epoch(self.learn.model)
-
-    learner = Learner(loaders, body, metrics=accuracy, splitter=splitter, cbs=Predict())
+    learner = Learner(loaders, body, metrics=accuracy, splitter=splitter)
     learner.fine_tune(given.epochs)
+    return learner.model
 
 
-def train_torchvision(given, splits, classes, after_epoch):
+def train_torchvision(given, splits, classes):
     """The transfer learning tutorial: SGD 1e-3, momentum 0.9, a tenth after 7 epochs, batches of 4."""
     crop = [transforms.RandomResizedCrop(given.size), transforms.RandomHorizontalFlip()]
     augment = transforms.Compose([*crop, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
@@ -111,7 +92,7 @@ def train_torchvision(given, splits, classes, after_epoch):
             nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
         schedule.step()
-        after_epoch(model)
+    return model
 
 
 class Pictures(Dataset):
@@ -134,12 +115,10 @@ def predict(model, rows, classes, size):
     """Probabilities (n, classes), resized as the peers' own validation does: all of the picture."""
     whole = transforms.Resize((size, size), transforms.InterpolationMode.BICUBIC)
     transform = transforms.Compose([whole, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
-    was_training = model.training
     model.eval()
     with torch.no_grad():
         batches = DataLoader(Pictures(rows, classes, transform), batch_size=64)
         found = [torch.softmax(model(images), 1).numpy() for images, _ in batches]
-    model.train(was_training)
     return np.concatenate(found)
 
 
@@ -150,28 +129,22 @@ def main():
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name, default in (("size", 224), ("epochs", 4), ("seed", 0), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--begun", type=float, required=True, help="time.monotonic() at the start")
     parser.add_argument("--flips", action="store_true", help="upside down means the same")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
     np.random.seed(given.seed)
     torch.set_num_threads(given.threads)
     splits, classes = read(given.csv)
-    clock, curve, latest = Clock(), [], []
-    targets = [classes.index(row["label"]) for row in splits["test"]]
-
-    def after_epoch(model):
-        clock.stop()
-        latest[:] = [predict(model, splits["test"], classes, given.size)]
-        accuracy = float((latest[0].argmax(1) == np.array(targets)).mean())
-        curve.append({"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "accuracy": accuracy})
-        print(curve[-1], flush=True)
-        clock.go_on()
-
-    {"fastai": train_fastai, "torchvision": train_torchvision}[given.peer](
-        given, splits, classes, after_epoch
-    )
-    paths = [row["path"] for row in splits["test"]]
-    result = {"curve": curve, "paths": paths, "targets": targets, "probabilities": latest[0].tolist()}
+    train = {"fastai": train_fastai, "torchvision": train_torchvision}[given.peer]
+    model = train(given, splits, classes)
+    took = {"seconds": time.monotonic() - given.begun, "cpu_seconds": time.process_time()}
+    result = {
+        "took": took,
+        "paths": [row["path"] for row in splits["test"]],
+        "targets": [classes.index(row["label"]) for row in splits["test"]],
+        "probabilities": predict(model, splits["test"], classes, given.size).tolist(),
+    }
     given.out.write_text(json.dumps(result), encoding="utf-8")
 
 
