@@ -17,11 +17,12 @@ from edgetl.advise.data import DataFacts, Suspicions, data_facts, suspect
 from edgetl.advise.plan import SIGNAL_P, Facts, Plan, make_plan
 from edgetl.advise.probe import Gain, Probed, probe
 from edgetl.advise.race import Race, race
+from edgetl.advise.random_features import random_backbone
 from edgetl.advise.reference import reference_distances
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Resources, measure_speeds, resources
 from edgetl.advise.sample import Features, as_array, choose, one_hot, part
-from edgetl.advise.similarity import Similarity, random_backbone, similarity
+from edgetl.advise.similarity import Similarity, similarity
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone
 from edgetl.dataset import Dataset

@@ -1,22 +1,19 @@
 """How near a task is to what a backbone has learned: what its features are worth beyond random ones.
 
-A network of random weights is already a bank of filters. Only what pretrained features answer better than
-those is transfer; the difference is paired by picture, so its interval needs few of them.
+A network of random weights is already a bank of filters, see `random_features`. Only what pretrained features
+answer better than those is transfer; the difference is paired by picture, so its interval needs few of them.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgetl.advise import neighbours
 from edgetl.advise import ridge as ridges
 from edgetl.advise.reference import LayerDistance
 from edgetl.advise.sample import Features
-from edgetl.backbones import Backbone, create_backbone, state_id
 from edgetl_runtime.statistics import tango
 
 _SHALLOW, _DEEP = 1 / 3, 2 / 3
@@ -90,39 +87,6 @@ def right_by_ridge(features: Features, solved: ridges.Ridge) -> NDArray[np.bool_
     """Tell for each picture, (n,), whether ridge regression without it is right."""
     values = solved.best_values(features.targets)
     return ridges.decide(values, features.targets, several=features.several)
-
-
-def random_backbone(backbone: Backbone, pixels: NDArray[np.uint8], seed: int = 0) -> Backbone:
-    """Draw the same network with random weights, its BatchNorms fitted to some pictures.
-
-    Without that, activations of random layers shrink to nothing, and the comparison would flatter any
-    pretraining. pixels: (n, size, size, 3) uint8.
-    """
-    drawn = create_backbone(backbone.name, weights="none", seed=seed)
-    trunk = drawn.trunk()
-    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (backbone.native.mean, backbone.native.std))
-    images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
-    _fit_norms(trunk, images)
-    return Backbone(
-        name=drawn.name,
-        source=drawn.source,
-        stages=drawn.stages,
-        width=drawn.width,
-        native=backbone.native,
-        licence=drawn.licence,
-        top1=None,
-        weights_id=state_id(trunk.state_dict()),
-    )
-
-
-def _fit_norms(trunk: nn.Module, images: torch.Tensor) -> None:
-    norms = [layer for layer in trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
-    for layer in norms:
-        layer.momentum = None  # The plain mean over what is seen.
-        layer.train()
-    with torch.no_grad():
-        trunk(images)
-    trunk.eval()
 
 
 def _lift(pretrained: NDArray[np.bool_], random: NDArray[np.bool_]) -> Lift:

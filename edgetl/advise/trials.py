@@ -1,8 +1,10 @@
 """Which approaches are tried before the plan is made: those that it may hinge on, if time allows.
 
-A trial is short and small, so it can speak for an approach and never against it.
+A trial is short and small, so it can speak for an approach and never against it. Fewer pictures than a trial
+takes are seen more often: nine updates would tell nothing apart.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from edgetl.advise.resources import Speeds, predict_minutes
 from edgetl.advise.sample import part
 from edgetl.dataset import Dataset
 
-_PICTURES, _EPOCHS = 200, 3
+_PICTURES, _EPOCHS, _MOST_EPOCHS = 200, 3, 10
 _SHARE = 0.2  # of the time budget, for all trials
 _QUESTIONS: tuple[Approach, ...] = ("input", "scratch", "full", "staged")
 
@@ -46,13 +48,14 @@ def try_approaches(
     """
     few = part(dataset, _PICTURES, 2 * _PICTURES)
     left = _SHARE * request.time_budget_s
-    predicted = predict_minutes(speeds, len(few.train), len(few.val), epochs=_EPOCHS)
+    epochs = min(math.ceil(_EPOCHS * _PICTURES / len(few.train)), _MOST_EPOCHS)
+    predicted = predict_minutes(speeds, len(few.train), len(few.val), epochs=epochs)
     probed: dict[str, Probed] = {}
     unprobed: dict[str, str] = {}
 
     def run(approach: Approach) -> None:
         nonlocal left
-        recipe = request.recipe(backbone=name, epochs=_EPOCHS, **settings(approach, facts.stages))
+        recipe = request.recipe(backbone=name, epochs=epochs, **settings(approach, facts.stages))
         probed[approach] = probe(few, recipe, left)
         left -= probed[approach].seconds
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from skimage import data
 
 from edgetl.advise.reference import frechet, reference_distances
-from edgetl.advise.similarity import random_backbone
 from edgetl.backbones import create_backbone
 
 
@@ -64,16 +63,3 @@ def test_noise_is_farther_from_imagenet_than_photographs_and_darkness_shows_at_t
     assert distances["noise"][-1] > 2 * distances["photos"][-1]
     assert distances["dark"][0] > 10 * distances["photos"][0]
     assert distances["dark"][-1] < 2 * distances["photos"][-1]
-
-
-def test_random_weights_are_fitted_to_the_pictures_and_drawn_from_the_seed() -> None:
-    backbone = create_backbone("efficientnet_lite0")
-    pixels = photographs(96, 8)
-    one, same, other = (random_backbone(backbone, pixels, seed) for seed in (0, 0, 1))
-    assert one.weights_id == same.weights_id != other.weights_id
-    assert one.weights_id != backbone.weights_id
-    assert one.native == backbone.native
-    with torch.no_grad():
-        features = one.trunk()(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1)
-    assert features.std(dim=0).mean() > 0.01
-    assert not any(module.training for stage in one.stages for module in stage.module.modules())
