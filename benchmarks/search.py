@@ -33,7 +33,7 @@ from edgetl.advise.backbones import open_candidate
 from edgetl.cost import measure_cost
 from edgetl_runtime.environment import read_cores
 
-_BACKBONE, _SIZES = "efficientnet_lite0", tuple(range(48, 136, 4))
+_BACKBONE, _SIZES = "efficientnet_lite0", tuple(range(48, 136, 2))
 _PICTURES, _SIDE = 60, 128  # Of each of three classes.
 _RECIPE = "epochs = 1\nbatch_size = 16\nlearning_rate = 0.001\n"
 
