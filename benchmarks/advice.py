@@ -4,7 +4,8 @@
 
 Every set is trained by all approaches, in the cells of `benchmarks.ablations`; then `edgetl.advise` plans,
 knowing nothing of them. One set has shuffled labels, and one shows what any features tell apart: transfer
-cannot help with either, and the advice must say so.
+cannot help with either, and the advice must say so. *lift* is the interval of what pretrained features
+are right on more often than random ones, in points.
 """
 
 import argparse
@@ -57,10 +58,13 @@ def _advised(case: Case) -> dict[str, Any]:
     planned = next(name for name, one in APPROACHES.items() if one == advice.plan.approach)
     cells = {name: read_cell(case.name, _SEED, name) for name in APPROACHES}
     shares = {name: cell.measure("balanced_accuracy") for name, cell in cells.items() if cell}
+    near = advice.similarity.ridge
     lost = 100 * (max(shares.values()) - shares[planned])
     return {
         "planned": planned,
         "transfer": advice.plan.transfer,
+        "lift": f"{100 * near.low:+.1f} to {100 * near.high:+.1f}",
+        "shift, first to last": f"{advice.similarity.shallow:.2f} to {advice.similarity.deep:.2f}",
         **{name: round(100 * share, 1) for name, share in shares.items()},
         "targets": [Row(f"{case.name}: points lost by the plan", round(lost, 1), 1, "pp").facts()],
     }

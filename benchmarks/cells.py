@@ -26,8 +26,8 @@ class Cell:
     """A finished cell; pictures, targets, predicted and scores are in one order, that of the pictures' names.
 
     seconds: by the clock, from the start of the process or of the training in it. cpu_seconds: of all cores
-    together. pictures: file names. targets, predicted: a digit for each picture, 0-9 and a-z. scores: of class 0, where
-    there are two classes, else empty.
+    together. pictures: file names. targets, predicted: a digit for each picture, 0-9 and a-z. scores: of
+    class 0, where there are two classes, else empty.
     """
 
     set: str

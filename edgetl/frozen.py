@@ -6,6 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from edgetl.backbones import Backbone
+from edgetl.backbones.depths import Carried, packed
+
+
+def shape_at(backbone: Backbone, cut: int) -> tuple[int, ...]:
+    """Return the shape of one picture's activations after `cut` stages."""
+    size = backbone.native.size
+    with torch.no_grad():
+        found = FrozenStages(backbone, (cut,))(torch.zeros(1, size, size, 3, dtype=torch.uint8))[0]
+    return tuple(found.shape[1:])
 
 
 class FrozenStages(nn.Module):
@@ -34,5 +43,5 @@ class FrozenStages(nn.Module):
         for done, stage in enumerate(self.stages, start=1):
             x = stage(x)
             if done in self.cuts:
-                outputs.append(x)
+                outputs.append(packed(x, self.stages[done]) if isinstance(x, Carried) else x)
         return (*outputs, x)

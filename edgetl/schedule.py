@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from edgetl.autocast import bf16_pays
@@ -21,6 +20,7 @@ from edgetl.device import best_device
 from edgetl.events import Watcher
 from edgetl.eviction import cap_bytes, room_bytes
 from edgetl.extraction import activations_folder
+from edgetl.frozen import shape_at
 from edgetl.job import Job
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.stages import Span
@@ -178,7 +178,7 @@ def _why_not(job: Job) -> dict[str, str]:
     cuts: set[int] = set()
     found = {}
     for span in job.spans():
-        shape = _shape_at(job, span.first)
+        shape = shape_at(job.backbone, span.first)
         needed = 0 if span.first in cuts else _cache_bytes(job, shape)
         reason = _too_large(needed, room) or _too_long(job, span, shape)
         if not reason:
@@ -248,12 +248,6 @@ def _settled(kept: Mapping[str, Any]) -> Settled:
 
 def _fewest_epochs(job: Job) -> int:
     return min(_FEWEST_EPOCHS, job.recipe.epochs or _FEWEST_EPOCHS)
-
-
-def _shape_at(job: Job, cut: int) -> tuple[int, ...]:
-    size = job.preprocess.size
-    with torch.no_grad():
-        return tuple(job.backbone.prefix(cut)(torch.zeros(1, 3, size, size)).shape[1:])
 
 
 def _cache_bytes(job: Job, shape: tuple[int, ...]) -> int:

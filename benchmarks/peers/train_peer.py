@@ -2,8 +2,8 @@
 
     python train_peer.py fastai|torchvision --csv FILE --weights FILE --out FILE --size 224 --epochs 4
 
-Both start from the same weights in timm's `tf_efficientnet_lite0` and see the same pictures. The test pictures
-are predicted once, by the finished model, off the clock.
+Both start from the same weights in timm's `tf_efficientnet_lite0` and see the same pictures. The test
+pictures are predicted once, by the finished model, off the clock.
 """
 
 import argparse

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.advise.backbones import Candidate, admit, candidate_names, judge, open_candidate, rank
+from edgetl.advise.backbones import Candidate
+from edgetl.advise.contest import extract_features, hold
 from edgetl.advise.data import DataFacts, Suspicions, data_facts, suspect
 from edgetl.advise.plan import SIGNAL_P, Facts, Plan, make_plan
 from edgetl.advise.probe import Gain, Probed, probe
@@ -21,7 +22,7 @@ from edgetl.advise.random_features import random_backbone
 from edgetl.advise.reference import reference_distances
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Resources, measure_speeds, resources
-from edgetl.advise.sample import Features, as_array, choose, one_hot, part
+from edgetl.advise.sample import Features, as_array, choose, part
 from edgetl.advise.similarity import Similarity, similarity
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone
@@ -30,7 +31,6 @@ from edgetl.events import Watcher
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
 from edgetl.run import FACTS
-from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture
 
 # Validation and test pictures that are compared with the training ones, and pictures that norms are fitted
@@ -81,15 +81,16 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     watcher.phase("pictures")
     found = data_facts(dataset)
     train = choose(dataset.train, request.pictures)
-    ranked, opened, features = _rank(dataset, train, request, watcher)
+    contest = hold(dataset, train, request, watcher)
+    ranked = contest.ranked()
     raced = _race(dataset, [one for one in ranked if not one.left_out], request, watcher)
     name = raced.order[0] if raced else ranked[0].name
-    backbone = opened[name]
+    backbone, features = contest.opened[name], contest.features[name]
     watcher.phase("pretrained against random features")
-    near = _similarity(backbone, train, features[name], request)
+    near = _similarity(backbone, train, features, request)
     watcher.phase("near duplicates and doubtful labels")
     has_signal = near.signal_p <= SIGNAL_P
-    suspicions = _suspicions(dataset, backbone, train, features[name], has_signal, watcher)
+    suspicions = _suspicions(dataset, backbone, train, features, has_signal, watcher)
     watcher.phase("speed of this machine")
     speeds = measure_speeds(backbone, train)
     machine = _without_scratch(resources(speeds, len(dataset.train), len(dataset.val), request), name)
@@ -110,37 +111,6 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
         plan=make_plan(replace(facts, gains=tried.gains, over_staged=tried.over_staged)),
         seconds=time.monotonic() - begun,
     )
-
-
-def _rank(
-    dataset: Dataset, train: Sequence[Picture], request: Request, watcher: Watcher
-) -> tuple[tuple[Candidate, ...], dict[str, Backbone], dict[str, Features]]:
-    """Return the candidates, best first, and of those within the limits the networks and features."""
-    opened, features, judged, refused = {}, {}, [], []
-    for name in candidate_names(request.backbones):
-        watcher.phase(f"{name}, features of {len(train):,} pictures")
-        recipe = request.recipe()
-        backbone = open_candidate(name).with_input(recipe.size, recipe.crop)
-        candidate = admit(name, backbone, len(dataset.classes), request.limits)
-        if candidate.left_out:
-            refused.append(candidate)
-            watcher.note(f"Left out: {name}; {candidate.left_out}.")
-            continue
-        opened[name] = backbone
-        features[name] = _features(dataset, backbone, train, watcher)
-        judged.append(judge(candidate, features[name]))
-    if not judged:
-        reasons = "; ".join(f"{one.name}: {one.left_out}" for one in refused)
-        raise InputError(f"No backbone is within the limits ({reasons}). Raise them, or name a smaller one.")
-    return (*rank(judged), *refused), opened, features
-
-
-def _features(
-    dataset: Dataset, backbone: Backbone, pictures: Sequence[Picture], watcher: Watcher
-) -> Features:
-    extract = Extractor(backbone, backbone.native.preprocess(), (), fast_precision())
-    rows = extract(pictures, (PLAIN,), watcher.progress).features[0]
-    return Features(as_array(rows), one_hot(dataset, pictures), dataset.task == "multi_label")
 
 
 def _race(dataset: Dataset, judged: Sequence[Candidate], request: Request, watcher: Watcher) -> Race | None:
@@ -178,7 +148,7 @@ def _suspicions(
     watcher: Watcher,
 ) -> Suspicions:
     others = choose((*dataset.val, *dataset.test), _COMPARED)
-    values = np.concatenate([features.values, _features(dataset, backbone, others, watcher).values])
+    values = np.concatenate([features.values, extract_features(dataset, backbone, others, watcher).values])
     return suspect((*train, *others), values, features, dataset.classes, has_signal=has_signal)
 
 
@@ -198,7 +168,8 @@ def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resou
         side=data.sides[1],
         size=backbone.native.size,
         stages=len(backbone.stages),
-        signal_p=near.signal_p,
+        # Either kind of features may find it: twice the smaller p-value keeps its promise (Bonferroni).
+        signal_p=min(1.0, 2 * min(near.signal_p, near.random_signal_p)),
         lift_low=near.ridge.low,
         lift_high=near.ridge.high,
         accuracy=near.ridge.pretrained,

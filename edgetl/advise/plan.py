@@ -33,8 +33,8 @@ class Facts:
     """What the plan is made from.
 
     train: training pictures. smallest: of the smallest class. side: median shorter side in pixels. size: of
-    the network's input. stages: of the backbone. signal_p: see `similarity`. lift_low, lift_high: the
-    interval of the ridge lift. accuracy: of ridge regression on frozen features. shallow, deep: distances
+    the network's input. stages: of the backbone. signal_p: of either kind of features. lift_low, lift_high:
+    the interval of the ridge lift. accuracy: of ridge regression on frozen features. shallow, deep: distances
     from the pretraining pictures; None without a reference. minutes: by approach and of a shortened `first
     step`, predicted. budget: in minutes. gains: of approaches that were probed, over the head.
     over_staged: gains of those that were probed, where staged tuning was too, over that.

@@ -14,7 +14,7 @@ from torch import nn
 from edgetl.advise.request import Request
 from edgetl.backbones import Backbone
 from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
-from edgetl.frozen import FrozenStages
+from edgetl.frozen import FrozenStages, shape_at
 from edgetl.schedule import derive_epochs
 from edgetl.stages import derive_steps
 from edgetl.views import training_views
@@ -126,11 +126,9 @@ def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
 
 def _train_seconds(backbone: Backbone, count: int) -> float:
     """Time forward and back through the last stages, per picture: the fastest of a few tries."""
-    cut, size = len(backbone.stages) - count, backbone.native.size
+    cut = len(backbone.stages) - count
     tail = backbone.suffix(cut).to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        shape = backbone.prefix(cut)(torch.zeros(1, 3, size, size)).shape[1:]
-    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape)
+    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape_at(backbone, cut))
     seconds = []
     for _ in range(_TRIAL_STEPS):
         begun = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import cast
 
 from edgetl.backbones.backbone import Backbone, Source
 from edgetl.backbones.cut import cut
+from edgetl.backbones.depths import SUFFIX, all_depths
 from edgetl.backbones.network import NetworkSource, Weights
 from edgetl.backbones.weights import state_id
 from edgetl_runtime.errors import InputError
@@ -39,7 +40,8 @@ def create_backbone(name: str, *, weights: Weights = "default", seed: int = 0) -
     """Make a backbone in evaluation mode.
 
     Args:
-        name: `efficientnet_lite0`, a name of torchvision or timm, or with its source: `timm/resnet18`.
+        name: `efficientnet_lite0`, a name of torchvision or timm, or with its source: `timm/resnet18`. With
+            `:depths` behind it, its features are those of all its stages, see `depths`.
         weights: `default` for the pretrained ones, `none` for random ones drawn from `seed`, or a file with
             a state dict under the library's names; its classifier may be missing or have other classes.
         seed: for `none`.
@@ -49,6 +51,8 @@ def create_backbone(name: str, *, weights: Weights = "default", seed: int = 0) -
     """
     if weights not in ("default", "none") and not isinstance(weights, Path):
         raise InputError(f"weights must be 'default', 'none' or a Path, got {weights!r}.")
+    if name.endswith(SUFFIX):
+        return all_depths(create_backbone(name.removesuffix(SUFFIX), weights=weights, seed=seed))
     key, bare = _resolve(name)
     source = _source(key)
     try:

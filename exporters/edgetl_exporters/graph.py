@@ -124,11 +124,15 @@ def normalised_pixels(model: ModelProto) -> set[str]:
 
 
 def pooling_nodes(model: ModelProto) -> list[str]:
-    """Name the nodes between the last layer with weights and the classifier: pooling and flattening."""
-    names, tensor = [], find_classifier(model).features
-    while (node := _producer(model.graph, tensor)).op_type in _POOLING:
-        names.append(node.name)
-        tensor = node.input[0]
+    """Name the nodes between layers with weights and the classifier: pooling, flattening, joining depths."""
+    tensors, names = [find_classifier(model).features], list[str]()
+    joint = _producer(model.graph, tensors[0])
+    if joint.op_type == "Concat":
+        tensors, names = list(joint.input), [joint.name]
+    for tensor in tensors:
+        while (node := _producer(model.graph, tensor)).op_type in _POOLING:
+            names.append(node.name)
+            tensor = node.input[0]
     return names
 
 

@@ -1,12 +1,15 @@
 """Heads and temperatures are read and replaced exactly, and nothing else changes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from exporter_factories import CLASSES, colours, tiny_model
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import nn
 
 from edgetl_exporters.graph import (
     features_only,
@@ -72,6 +75,30 @@ def test_what_lies_outside_the_network_is_named(model: ModelProto) -> None:
     )
     assert "GlobalAveragePool" in {kinds[name] for name in pooling_nodes(model)}
     assert [kinds[name] for name in find_classifier(model).nodes] == ["Gemm"]
+
+
+class TwoDepths(nn.Module):
+    """Features of two stages, pooled and joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        one = self.first(images).relu()
+        depths = (one, self.second(one).relu())
+        return torch.cat([x.mean(dim=(2, 3), keepdim=True).flatten(1) for x in depths], dim=1)
+
+
+def test_the_poolings_of_joined_depths_are_all_found(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    network = nn.Sequential(TwoDepths(), nn.Linear(12, len(CLASSES))).eval()
+    to_onnx(replace(tiny_model(), module=network), path)
+    model = onnx.load(path)
+    kinds = {node.name: node.op_type for node in model.graph.node}
+    found = [kinds[name] for name in pooling_nodes(model)]
+    assert found.count("Concat") == 1
+    assert found.count("GlobalAveragePool") == 2
 
 
 def test_a_product_and_a_sum_are_a_classifier_too() -> None:

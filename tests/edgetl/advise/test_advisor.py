@@ -12,7 +12,7 @@ import pytest
 from edgetl_factories import Diary, colour_csv, colour_folder
 from PIL import Image
 
-from edgetl.advise import advisor, backbones
+from edgetl.advise import advisor, backbones, contest
 from edgetl.advise.advisor import Advice, give_advice
 from edgetl.advise.backbones import Candidate
 from edgetl.advise.card import render_card
@@ -38,7 +38,7 @@ def small_networks() -> Iterator[None]:
         return replace(found, native=replace(found.native, size=SIDE))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(advisor, "open_candidate", smaller)
+        patch.setattr(contest, "open_candidate", smaller)
         yield
 
 
@@ -141,6 +141,29 @@ def test_pictures_of_noise_have_no_signal_and_are_far_from_imagenet(tmp_path: Pa
     assert found.plan.transfer == "no signal"
     assert found.similarity.distances[-1].distance > 0.3
     assert found.suspicions.near == ()
+
+
+def test_what_random_features_tell_apart_better_is_signal_without_transfer(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(72):
+        place = tmp_path / "abc"[number % 3] / f"{number}.png"
+        place.parent.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 200, (SIDE, SIDE, 3))
+        pixels[..., number % 3] += rng.integers(8, 25)
+        Image.fromarray(pixels.astype(np.uint8)).save(place)
+    found = give_advice(load_dataset(tmp_path), Request(LITE0, trials=False))
+    assert found.similarity.ridge.random > found.similarity.ridge.pretrained
+    assert found.plan.transfer == "does not help"
+    assert found.plan.approach != "scratch"
+
+
+def test_the_best_of_the_installed_ones_competes_with_all_its_depths_too(
+    colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest, "candidate_names", lambda given: list(given) or list(LITE0))
+    found = give_advice(load_dataset(colours), Request(trials=False, pictures=20))
+    assert {one.name for one in found.candidates} == {"efficientnet_lite0", "efficientnet_lite0:depths"}
+    assert max(map(len, render_card(found).splitlines())) <= 80
 
 
 def test_pictures_with_several_labels_are_advised_too(tmp_path: Path) -> None:

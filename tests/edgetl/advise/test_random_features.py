@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from edgetl.advise.random_features import AllDepths, random_backbone
+from edgetl.advise.random_features import random_backbone
 from edgetl.advise.sample import Features
 from edgetl.advise.similarity import similarity
 from edgetl.backbones import Backbone, create_backbone
@@ -46,23 +45,6 @@ def test_every_depth_counts_alike() -> None:
     assert drawn.width >= sum(widths)
     assert np.isclose(values[:, -1280:].var(axis=0).sum(), 1, atol=0.05)
     assert np.isclose(values.var(axis=0).sum(), len(backbone.stages), atol=0.2)
-
-
-def test_tokens_and_both_orders_of_channels_are_averaged_over_places() -> None:
-    shapes = [(2, 5, 4, 4), (2, 4, 4, 5), (2, 9, 5), (2, 5)]
-
-    class To(nn.Module):
-        def __init__(self, shape: tuple[int, ...]) -> None:
-            super().__init__()
-            self.shape = shape
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten()[0] + torch.arange(2.0).reshape(2, *[1] * (len(self.shape) - 1)).expand(
-                self.shape
-            )
-
-    found = AllDepths(nn.Sequential(*map(To, shapes)), torch.zeros(2, 3, 8, 8))
-    assert found(torch.zeros(2, 3, 8, 8)).shape == (2, 20)
 
 
 def test_where_the_classes_are_casts_of_colour_pretraining_is_said_not_to_help() -> None:

@@ -1,0 +1,87 @@
+"""The backbones that come into question: opened, held against the limits, their features judged.
+
+Where nobody named any, the best of the installed ones competes once more, with features of all its depths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgetl.advise.backbones import Candidate, admit, candidate_names, judge, open_candidate, rank
+from edgetl.advise.request import Request
+from edgetl.advise.sample import Features, as_array, one_hot
+from edgetl.backbones import Backbone
+from edgetl.backbones.depths import SUFFIX
+from edgetl.dataset import Dataset
+from edgetl.events import Watcher
+from edgetl.features import PLAIN, Extractor
+from edgetl.forward import fast_precision
+from edgetl_runtime.errors import InputError
+from edgetl_runtime.pictures import Picture
+
+
+@dataclass(slots=True)
+class Contest:
+    """What is known of the backbones so far.
+
+    train: the pictures they are judged by. opened, features: of those within the limits, by name.
+    """
+
+    dataset: Dataset
+    train: Sequence[Picture]
+    request: Request
+    watcher: Watcher
+    opened: dict[str, Backbone] = field(default_factory=dict)
+    features: dict[str, Features] = field(default_factory=dict)
+    _judged: list[Candidate] = field(default_factory=list)
+    _refused: list[Candidate] = field(default_factory=list)
+
+    def consider(self, name: str) -> None:
+        """Judge a backbone, or leave it out and say why."""
+        self.watcher.phase(f"{name}, features of {len(self.train):,} pictures")
+        recipe = self.request.recipe()
+        backbone = open_candidate(name).with_input(recipe.size, recipe.crop)
+        candidate = admit(name, backbone, len(self.dataset.classes), self.request.limits)
+        if candidate.left_out:
+            self._refused.append(candidate)
+            self.watcher.note(f"Left out: {name}; {candidate.left_out}.")
+            return
+        self.opened[name] = backbone
+        self.features[name] = extract_features(self.dataset, backbone, self.train, self.watcher)
+        self._judged.append(judge(candidate, self.features[name]))
+
+    def ranked(self) -> tuple[Candidate, ...]:
+        """Return all, best first; those left out go last.
+
+        Raises:
+            InputError: none is within the limits.
+        """
+        if not self._judged:
+            reasons = "; ".join(f"{one.name}: {one.left_out}" for one in self._refused)
+            raise InputError(
+                f"No backbone is within the limits ({reasons}). Raise them, or name a smaller one."
+            )
+        return (*rank(self._judged), *self._refused)
+
+
+def hold(dataset: Dataset, train: Sequence[Picture], request: Request, watcher: Watcher) -> Contest:
+    """Consider all that come into question.
+
+    Raises:
+        InputError: no backbone can be had or is within the limits.
+    """
+    contest = Contest(dataset, train, request, watcher)
+    for name in candidate_names(request.backbones):
+        contest.consider(name)
+    best = contest.ranked()[0].name
+    if not request.backbones:
+        contest.consider(best + SUFFIX)
+    return contest
+
+
+def extract_features(
+    dataset: Dataset, backbone: Backbone, pictures: Sequence[Picture], watcher: Watcher
+) -> Features:
+    """Return the features of pictures, each as it is, and their labels."""
+    extract = Extractor(backbone, backbone.native.preprocess(), (), fast_precision())
+    rows = extract(pictures, (PLAIN,), watcher.progress).features[0]
+    return Features(as_array(rows), one_hot(dataset, pictures), dataset.task == "multi_label")
