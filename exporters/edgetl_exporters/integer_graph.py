@@ -20,6 +20,7 @@ OperatorKind = Literal[
     "MUL",
     "MEAN",
     "MAX_POOL_2D",
+    "CONCATENATION",
     "RELU",
     "RELU6",
     "LOGISTIC",

@@ -5,6 +5,7 @@ they are. So what was measured of the file holds for the network, to rounding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -254,6 +255,18 @@ def _mean(core: _Core, node: NodeProto) -> None:
     core.add("MEAN", node, (core.qdq.before(node.input[0]), axes), keep_dims=1)
 
 
+def _joined(core: _Core, node: NodeProto) -> None:
+    """Become a join of means, which round to the steps of the join right away: a join cannot round."""
+    sources = [core.qdq.before(name) for name in node.input]
+    made = {one.output for one in core.operators if one.kind == "MEAN"}
+    if _attributes(node)["axis"] != 1 or not made.issuperset(sources):
+        raise ContractError(f"{node.name!r} must join channels of poolings. Leave Ethos-U out.")
+    steps = core.tensors[core.activation(node.output[0])]
+    for name in sources:
+        core.tensors[name] = replace(core.tensors[name], scales=steps.scales, zero_point=steps.zero_point)
+    core.add("CONCATENATION", node, sources, axis=3)
+
+
 def _of_activations(kind: OperatorKind) -> Callable[[_Core, NodeProto], None]:
     """Return what lowers an operator whose inputs are all activations."""
 
@@ -282,6 +295,7 @@ _LOWERING: Mapping[str, Callable[[_Core, NodeProto], None]] = {
     "HardSwish": _of_activations("HARD_SWISH"),
     "MaxPool": _max_pooling,
     "GlobalAveragePool": _mean,
+    "Concat": _joined,
 }
 
 

@@ -26,6 +26,7 @@ _OPERATORS: Mapping[str, tuple[int, str | None]] = {
     "MUL": (2, "MulOptions"),
     "MEAN": (2, "ReducerOptions"),
     "MAX_POOL_2D": (2, "Pool2DOptions"),
+    "CONCATENATION": (2, "ConcatenationOptions"),
     "RELU": (2, None),
     "RELU6": (2, None),
     "LOGISTIC": (2, None),
@@ -41,6 +42,7 @@ _SETTINGS = {
     "padding": "Padding",
     "multiplier": "DepthMultiplier",
     "keep_dims": "KeepDims",
+    "axis": "Axis",
 }
 _ALIGNED_BYTES = 16
 

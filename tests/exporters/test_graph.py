@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from exporter_factories import CLASSES, colours, tiny_model
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from torch import nn
+from photographs import deep_model
 
 from edgetl_exporters.graph import (
     features_only,
@@ -77,23 +76,9 @@ def test_what_lies_outside_the_network_is_named(model: ModelProto) -> None:
     assert [kinds[name] for name in find_classifier(model).nodes] == ["Gemm"]
 
 
-class TwoDepths(nn.Module):
-    """Features of two stages, pooled and joined."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        one = self.first(images).relu()
-        depths = (one, self.second(one).relu())
-        return torch.cat([x.mean(dim=(2, 3), keepdim=True).flatten(1) for x in depths], dim=1)
-
-
 def test_the_poolings_of_joined_depths_are_all_found(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    network = nn.Sequential(TwoDepths(), nn.Linear(12, len(CLASSES))).eval()
-    to_onnx(replace(tiny_model(), module=network), path)
+    to_onnx(replace(deep_model(), temperature=1.0), path)
     model = onnx.load(path)
     kinds = {node.name: node.op_type for node in model.graph.node}
     found = [kinds[name] for name in pooling_nodes(model)]

@@ -1,6 +1,7 @@
 """From a quantized ONNX file to a network in whole numbers, and to the bytes of TFLite."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import tflite
 import torch
 from exporter_factories import colours
 from onnx import ModelProto, helper, numpy_helper
-from photographs import gated_model, photograph_data, photograph_model
+from photographs import deep_model, gated_model, photograph_data, photograph_model
 from torch import nn
 
 from edgetl_exporters.floats import write_floats
@@ -88,6 +89,34 @@ def test_gates_poolings_and_linear_layers_have_an_integer_form_too(gated: ModelP
     assert {(core.tensors[name].scales[0], core.tensors[name].zero_point) for name in gates} == {
         (1 / 256, -128)
     }
+
+
+def test_depths_are_rounded_to_the_steps_of_their_join(tmp_path: Path) -> None:
+    core = core_of(quantized(deep_model(), tmp_path))
+    join = core.operators[-1]
+    assert (join.kind, join.output) == ("CONCATENATION", core.output)
+    assert core.tensors[core.output].shape == (1, 1, 1, 48)
+    steps = {
+        (core.tensors[name].scales, core.tensors[name].zero_point) for name in (*join.inputs, join.output)
+    }
+    assert len(steps) == 1
+
+
+def test_a_join_of_what_are_no_means_is_refused(tmp_path: Path) -> None:
+    class Joined(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x.relu(), x], dim=1)
+
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        Joined(),
+        nn.Conv2d(8, 8, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 7),
+    )
+    with pytest.raises(ContractError, match="must join channels of poolings"):
+        core_of(quantized(replace(photograph_model(), module=module.eval()), tmp_path))
 
 
 def test_the_first_layer_normalises(plain: ModelProto) -> None:

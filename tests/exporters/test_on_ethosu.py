@@ -16,7 +16,7 @@ import onnx
 import pytest
 import torch
 from exporter_factories import solve_head
-from photographs import CLASSES, crops, gated_model, photograph_data, photograph_model
+from photographs import CLASSES, crops, deep_model, gated_model, photograph_data, photograph_model
 from PIL import Image
 from torch import nn
 
@@ -88,6 +88,19 @@ def test_the_manifest_says_what_firmware_must_know(exported: tuple[Path, Report]
     assert variant.files == (variant.model, core.reference, core.head)
     row = next(row for row in report.variants if row.name == name)
     assert (row.core, row.p50_ms, row.slower_here) == (core, None, False)
+
+
+@with_tools
+def test_features_of_two_depths_are_joined_on_the_npu(tmp_path: Path) -> None:
+    export_photographs(tmp_path / "bundle", deep_model())
+    variant = variant_of(tmp_path / "bundle", U55)
+    core = variant.core
+    assert core is not None
+    assert core.output.shape == (1, 1, 1, 48)
+    assert core.npu_operators == core.operators
+    kinds = {kind for kind, _ in operators_in((tmp_path / "bundle" / core.reference).read_bytes())}
+    assert "CONCATENATION" in kinds
+    assert variant.contract["agreement"] >= 0.9
 
 
 @with_tools
