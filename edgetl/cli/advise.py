@@ -20,7 +20,10 @@ from edgetl.cli.flags import (
 
 Backbones = Annotated[
     list[str] | None,
-    typer.Option("--backbone", help="A candidate; may be given again. Default: all installed Lites."),
+    typer.Option(
+        "--backbone",
+        help="A candidate; may be given again. Default: the installed Lites, the best of them with :depths.",
+    ),
 ]
 Trials = Annotated[
     bool, typer.Option("--trials/--no-trials", help="Whether short trainings may be run to find out.")
