@@ -35,10 +35,12 @@ class Scaled(nn.Module):
 def random_backbone(backbone: Backbone, pixels: NDArray[np.uint8], seed: int = 0) -> Backbone:
     """Draw the same network with random weights; its features are those of all depths, each of variance 1.
 
-    Its BatchNorms are fitted to some pictures: without that, activations of random layers shrink to nothing,
-    and the comparison would flatter any pretraining. pixels: (n, size, size, 3) uint8.
+    A network of one piece has one depth. BatchNorms are fitted to some pictures: without that, activations of
+    random layers shrink to nothing, and the comparison would flatter any pretraining. pixels: (n, size, size,
+    3) uint8.
     """
-    name = backbone.name.removesuffix(SUFFIX) + SUFFIX
+    is_chain = len(backbone.stages) > 1
+    name = backbone.name.removesuffix(SUFFIX) + (SUFFIX if is_chain else "")
     drawn = replace(create_backbone(name, weights="none", seed=seed), native=backbone.native)
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (backbone.native.mean, backbone.native.std))
     images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std

@@ -51,7 +51,8 @@ class Backbone:
 
     Calling `stages` one after another turns pictures, (n, 3, size, size) float32 normalised with
     `native.mean` and `native.std`, into pooled features, (n, width) float32. A stage may be cut off, frozen
-    or trained by itself, and none writes into its input. `trunk`, `prefix` and `suffix` share parameters.
+    or trained by itself, and none writes into its input. With features of all depths, what goes from stage to
+    stage is more than a tensor, see `depths`. `trunk`, `prefix` and `suffix` share parameters.
 
     name: what `create_backbone` takes to make it again. licence: of the weights. top1: the published ImageNet
     top-1 accuracy, 0–1. weights_id: `state_id` of the network without classifier, under the library's names.

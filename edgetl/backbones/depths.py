@@ -115,7 +115,7 @@ def all_depths(backbone: Backbone) -> Backbone:
 
 
 def widths(backbone: Backbone) -> list[int]:
-    """Return how many features come from each depth, input to output, of what `all_depths` made."""
+    """Return how many features come from each depth, input to output: one, but for what `all_depths` made."""
     boundaries = [stage.module.boundary for stage in backbone.stages if isinstance(stage.module, Deep)]
     before = [one.channels for one in boundaries if one is not None]
     return [*before, backbone.width - sum(before)]

@@ -1,13 +1,18 @@
 """Random features are a fair rival: they come from all depths, and know what is simple."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
+from edgetl_factories import tiny_backbone
 from numpy.typing import NDArray
 
+from edgetl.advise import random_features
 from edgetl.advise.random_features import random_backbone
 from edgetl.advise.sample import Features
 from edgetl.advise.similarity import similarity
-from edgetl.backbones import Backbone, create_backbone
+from edgetl.backbones import Backbone, Stage, create_backbone
 
 SIDE, EACH = 64, 12
 
@@ -45,6 +50,15 @@ def test_every_depth_counts_alike() -> None:
     assert drawn.width >= sum(widths)
     assert np.isclose(values[:, -1280:].var(axis=0).sum(), 1, atol=0.05)
     assert np.isclose(values.var(axis=0).sum(), len(backbone.stages), atol=0.2)
+
+
+def test_a_network_of_one_piece_has_one_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tiny_backbone()
+    piece = replace(whole, stages=(Stage("all", whole.trunk()),))
+    monkeypatch.setattr(random_features, "create_backbone", lambda name, **_: piece)
+    drawn = random_backbone(piece, casts())
+    assert drawn.width == piece.width
+    assert features(drawn, casts()).values.shape == (4 * EACH, piece.width)
 
 
 def test_where_the_classes_are_casts_of_colour_pretraining_is_said_not_to_help() -> None:
