@@ -3,9 +3,9 @@
     python -m benchmarks.advice [--cases 0 1 …]
 
 Every set is trained by all approaches, in the cells of `benchmarks.ablations`; then `edgetl.advise` plans,
-knowing nothing of them. One set has shuffled labels, and one shows what any features tell apart: transfer
-cannot help with either, and the advice must say so. *lift* is the interval of what pretrained features
-are right on more often than random ones, in points.
+knowing nothing of them. One set has shuffled labels, and one shows what random features know better: transfer
+helps with neither, and the advice must say so. *lift* is the interval of what pretrained features are right
+on more often than random ones, in points.
 """
 
 import argparse

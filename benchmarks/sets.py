@@ -3,7 +3,7 @@
 solar-cells-N: 2,624 photographs, split by blocks with seed N. fashion-N: Fashion-MNIST, N training pictures,
 val of the same size up to 2,000, and all 10,000 test pictures. pictograms: the emoji of two vendors in six
 classes; both drawings of one emoji go to the same split, by the hash of its code. hues: noise with one of
-four casts, which any features tell apart, so that pretrained ones are no better.
+four casts of colour, which random features of the first stages know better than pretrained last ones.
 """
 
 import csv
