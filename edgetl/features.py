@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone
@@ -92,10 +91,7 @@ class Extractor:
             "precision": precision,
             "forward": self._name,
         }
-        size = preprocess.size
-        with torch.no_grad():
-            outputs = module(torch.zeros(1, size, size, 3, dtype=torch.uint8))
-        self._shapes = [tuple(output.shape[1:]) for output in outputs]
+        self._shapes = module.shapes(preprocess.size)
 
     @property
     def shares(self) -> tuple[int, ...]:

@@ -9,14 +9,6 @@ from edgetl.backbones import Backbone
 from edgetl.backbones.depths import Carried, packed
 
 
-def shape_at(backbone: Backbone, cut: int) -> tuple[int, ...]:
-    """Return the shape of one picture's activations after `cut` stages."""
-    size = backbone.native.size
-    with torch.no_grad():
-        found = FrozenStages(backbone, (cut,))(torch.zeros(1, size, size, 3, dtype=torch.uint8))[0]
-    return tuple(found.shape[1:])
-
-
 class FrozenStages(nn.Module):
     """Pictures as the device sees them, (n, size, size, 3) uint8, to activations and pooled features.
 
@@ -45,3 +37,9 @@ class FrozenStages(nn.Module):
             if done in self.cuts:
                 outputs.append(packed(x, self.stages[done]) if isinstance(x, Carried) else x)
         return (*outputs, x)
+
+    def shapes(self, size: int) -> tuple[tuple[int, ...], ...]:
+        """Return the shape that each output has for one picture of this size."""
+        with torch.no_grad():
+            outputs = self(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+        return tuple(tuple(output.shape[1:]) for output in outputs)

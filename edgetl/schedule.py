@@ -20,7 +20,7 @@ from edgetl.device import best_device
 from edgetl.events import Watcher
 from edgetl.eviction import cap_bytes, room_bytes
 from edgetl.extraction import activations_folder
-from edgetl.frozen import shape_at
+from edgetl.frozen import FrozenStages
 from edgetl.job import Job
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.stages import Span
@@ -177,8 +177,11 @@ def _why_not(job: Job) -> dict[str, str]:
     room = room_bytes(activations_folder(), cap_bytes()) - _cache_bytes(job, (job.backbone.width,))
     cuts: set[int] = set()
     found = {}
+    firsts = sorted({span.first for span in job.spans()})
+    *boundaries, _ = FrozenStages(job.backbone, firsts).shapes(job.preprocess.size)
+    shapes = dict(zip(firsts, boundaries, strict=True))
     for span in job.spans():
-        shape = shape_at(job.backbone, span.first)
+        shape = shapes[span.first]
         needed = 0 if span.first in cuts else _cache_bytes(job, shape)
         reason = _too_large(needed, room) or _too_long(job, span, shape)
         if not reason:

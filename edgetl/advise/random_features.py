@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgetl.backbones import Backbone, Stage, create_backbone, state_id
 from edgetl.backbones.depths import SUFFIX, widths
+from edgetl.frozen import FrozenStages
 
 _LEAST = 1e-6
 
@@ -42,12 +43,10 @@ def random_backbone(backbone: Backbone, pixels: NDArray[np.uint8], seed: int = 0
     is_chain = len(backbone.stages) > 1
     name = backbone.name.removesuffix(SUFFIX) + (SUFFIX if is_chain else "")
     drawn = replace(create_backbone(name, weights="none", seed=seed), native=backbone.native)
-    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (backbone.native.mean, backbone.native.std))
-    images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
-    _fit_norms(drawn.trunk(), images)
-    made = replace(
-        drawn, stages=(*drawn.stages, Stage("scales", Scaled(_scales(drawn, images)).eval())), top1=None
-    )
+    network, images = FrozenStages(drawn, ()), torch.from_numpy(pixels)
+    _fit_norms(network, images)
+    scales = Scaled(_scales(network, images, widths(drawn))).eval()
+    made = replace(drawn, stages=(*drawn.stages, Stage("scales", scales)), top1=None)
     return replace(made, weights_id=state_id(made.trunk().state_dict()))
 
 
@@ -61,9 +60,9 @@ def _fit_norms(network: nn.Module, images: Tensor) -> None:
     network.eval()
 
 
-def _scales(backbone: Backbone, images: Tensor) -> Tensor:
+def _scales(network: FrozenStages, images: Tensor, widths: list[int]) -> Tensor:
     """Return one over the deviation of the depth that each feature comes from."""
     with torch.no_grad():
-        depths = backbone.trunk()(images).split(widths(backbone), dim=1)
+        depths = network(images)[-1].split(widths, dim=1)
     totals = [one.var(dim=0, unbiased=False).sum().sqrt().expand(one.shape[1]) for one in depths]
     return torch.cat(totals).clamp(min=_LEAST).reciprocal()

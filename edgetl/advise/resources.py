@@ -14,7 +14,7 @@ from torch import nn
 from edgetl.advise.request import Request
 from edgetl.backbones import Backbone
 from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
-from edgetl.frozen import FrozenStages, shape_at
+from edgetl.frozen import FrozenStages
 from edgetl.schedule import derive_epochs
 from edgetl.stages import derive_steps
 from edgetl.views import training_views
@@ -60,10 +60,14 @@ class Speeds:
 
 def measure_speeds(backbone: Backbone, pictures: Sequence[Picture]) -> Speeds:
     """Time the extraction of a few pictures and a training step on made-up activations."""
-    counts = list(range(1, len(backbone.stages) + 1))
+    stages = len(backbone.stages)
     sizes = [sum(p.numel() for p in stage.module.parameters()) for stage in backbone.stages]
-    steps = [count for count in counts if count in derive_steps(sizes)]
-    return Speeds(_extract_seconds(backbone, pictures), {n: _train_seconds(backbone, n) for n in steps})
+    cuts = sorted(stages - count for count in derive_steps(sizes))
+    *shapes, _ = FrozenStages(backbone, cuts).shapes(backbone.native.size)
+    train = {
+        stages - cut: _train_seconds(backbone, cut, shape) for cut, shape in zip(cuts, shapes, strict=True)
+    }
+    return Speeds(_extract_seconds(backbone, pictures), train)
 
 
 def predict_minutes(
@@ -124,11 +128,10 @@ def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
     return (time.perf_counter() - begun) / len(chosen)
 
 
-def _train_seconds(backbone: Backbone, count: int) -> float:
-    """Time forward and back through the last stages, per picture: the fastest of a few tries."""
-    cut = len(backbone.stages) - count
+def _train_seconds(backbone: Backbone, cut: int, shape: Sequence[int]) -> float:
+    """Time forward and back behind a boundary of this shape, per picture: the fastest of a few tries."""
     tail = backbone.suffix(cut).to(memory_format=torch.channels_last)
-    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape_at(backbone, cut))
+    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape)
     seconds = []
     for _ in range(_TRIAL_STEPS):
         begun = time.perf_counter()

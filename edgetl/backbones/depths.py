@@ -100,11 +100,10 @@ def all_depths(backbone: Backbone) -> Backbone:
     if len(backbone.stages) == 1:
         raise InputError(f"{backbone.name!r} is one piece, without depths between. Leave out {SUFFIX!r}.")
     boundaries = _boundaries(backbone)
-    modules = [
-        Deep(stage.module, boundary, last=stage is backbone.stages[-1])
+    stages = tuple(
+        Stage(stage.name, Deep(stage.module, boundary, last=stage is backbone.stages[-1]))
         for stage, boundary in zip(backbone.stages, [None, *boundaries], strict=True)
-    ]
-    stages = tuple(Stage(stage.name, deep) for stage, deep in zip(backbone.stages, modules, strict=True))
+    )
     made = replace(
         backbone,
         name=backbone.name + SUFFIX,

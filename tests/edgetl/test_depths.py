@@ -10,7 +10,7 @@ from edgetl_factories import colour_folder, tiny_backbone
 from edgetl.backbones import create_backbone
 from edgetl.backbones.depths import Boundary, Carried, Layout, all_depths, widths
 from edgetl.dataset import load_dataset
-from edgetl.frozen import FrozenStages, shape_at
+from edgetl.frozen import FrozenStages
 from edgetl.recipe import Recipe
 from edgetl.run import read_backbone, read_module, read_run
 from edgetl.training import train
@@ -64,11 +64,13 @@ def test_a_network_cut_at_any_boundary_gives_the_same_features(name: str) -> Non
     images = torch.randint(256, (2, size, size, 3), dtype=torch.uint8)
     cuts = tuple(range(1, len(deep.stages), 3))
     with torch.no_grad():
-        *boundaries, features = FrozenStages(deep, cuts).eval()(images)
+        frozen = FrozenStages(deep, cuts).eval()
+        *boundaries, features = frozen(images)
+        *shapes, _ = frozen.shapes(size)
         assert features.shape == (2, deep.width)
         assert sum(widths(deep)) == deep.width
-        for cut, rows in zip(cuts, boundaries, strict=True):
-            assert rows.shape[1:] == shape_at(deep, cut)
+        for cut, rows, shape in zip(cuts, boundaries, shapes, strict=True):
+            assert rows.shape[1:] == shape
             assert torch.allclose(deep.suffix(cut)(rows), features, atol=1e-5)
 
 
