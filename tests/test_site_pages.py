@@ -338,6 +338,7 @@ def test_every_figure_of_the_concepts_is_on_a_page_that_measured_it() -> None:
     sources = [
         ROOT / "README.md",
         DOCS / "ablations.md",
+        DOCS / "benchmarks.md",
         DOCS / "quantization.md",
         *DOCS.glob("decisions/*.md"),
     ]
