@@ -1,7 +1,37 @@
-"""`python -m edgetl` is `edgetl`, also under torchrun."""
+"""The process `edgetl`, which is `python -m edgetl` too, also under torchrun: one command, then its end."""
 
+import atexit
+import gc
+import os
 import sys
+from typing import NoReturn
 
 from edgetl.cli import main
 
-sys.exit(main())
+# Python's own, 700 after 10 after 10, looks again and again through what torch and timm made when loaded.
+_THRESHOLDS = 20_000, 20, 20
+
+
+def run() -> NoReturn:
+    """Do the command of this process and leave with its exit code.
+
+    Python would then free every object that torch has made, one by one, which takes longer than solving a
+    head. The process ends without that; what others registered for its end is done before.
+    """
+    gc.set_threshold(*_THRESHOLDS)
+    codes = list[int]()
+    atexit.register(_leave, codes)  # The first to be registered is the last to be called.
+    codes.append(main())
+    sys.exit(codes[0])
+
+
+def _leave(codes: list[int]) -> None:
+    """Leave at once, unless an error is on its way out."""
+    if codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[0])
+
+
+if __name__ == "__main__":
+    run()

@@ -27,7 +27,7 @@ import edgetl_runtime
 ROOT = Path(__file__).parents[1]
 PROJECTS = {"edgetl": ROOT / "pyproject.toml", "edgetl-runtime": ROOT / "runtime/pyproject.toml"}
 SCRIPTS = {
-    "edgetl": {"edgetl": "edgetl.cli:main", "edgetl-runtime": "edgetl_runtime.cli:main"},
+    "edgetl": {"edgetl": "edgetl.__main__:run", "edgetl-runtime": "edgetl_runtime.cli:main"},
     "edgetl-runtime": {"edgetl-runtime": "edgetl_runtime.cli:main"},
 }
 TOPS = {"edgetl": {"edgetl", "edgetl_exporters", "edgetl_runtime"}, "edgetl-runtime": {"edgetl_runtime"}}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgetl.forward import BATCH, Pending, Precision
 from edgetl.frozen import FrozenStages
 from edgetl.ranks import on_this_machine
+from edgetl_runtime.engines.telemetry import without_telemetry
 from edgetl_runtime.environment import read_environment
 
 # The model that was converted last, under what it computes.
@@ -70,14 +71,12 @@ def converted(module: FrozenStages, size: int) -> Any:  # openvino.Model, which 
 
     Converting takes seconds, more than a thousand small pictures, and compiling a tenth of one.
     """
-    import openvino
-
     key = (module.key, size)
     model = _LAST.get(key)
     if model is None:
         with torch.no_grad():
             program = torch.export.export(module, (torch.zeros(BATCH, size, size, 3, dtype=torch.uint8),))
-        model = openvino.convert_model(program)
+        model = _openvino().convert_model(program)
         _LAST.clear()
         _LAST[key] = model
     return model
@@ -94,9 +93,13 @@ def _part_of_the_cores() -> dict[str, Any]:
 @cache
 def _core() -> Any:  # openvino.Core, which mypy does not follow
     """Return one core that stays: making and destroying several crashes at times, see benchmarks/cores.py."""
-    import openvino
+    return _openvino().Core()
 
-    return openvino.Core()
+
+def _openvino() -> Any:  # The module, which mypy does not follow
+    with without_telemetry():
+        import openvino
+    return openvino
 
 
 def _padded(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,8 +1,6 @@
 """The engines that run a variant: one table, one small protocol, and each engine in a file of its own."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module, util
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -10,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_runtime.engines.telemetry import without_telemetry
 from edgetl_runtime.errors import BundleError, EngineError
 from edgetl_runtime.manifest import Execution
 
@@ -98,7 +97,7 @@ def load_engine(name: str) -> type[Engine]:
         raise EngineError(f"Engine {name!r} is not installed. Run: {_INSTALL[name]}")
     module, _, attribute = ENGINES[name].partition(":")
     try:
-        with _without_telemetry():
+        with without_telemetry():
             engine: type[Engine] = getattr(import_module(module), attribute)
     except (ImportError, OSError) as error:
         message = f"Engine {name!r} is installed but does not load: {error}. Reinstall it: {_INSTALL[name]}"
@@ -119,24 +118,6 @@ def check_graph(model: Path, batch: int, inputs: Sequence[Port], outputs: Sequen
             f"'probabilities' float32 ({batch}, classes), got {_text(inputs)} → {_text(outputs)}. "
             "Export it again."
         )
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Keep `import openvino` from sending usage events and from writing an identity into the home folder.
-
-    Meanwhile its module of telemetry counts as not installed, which openvino allows for. Whoever has imported
-    that module already has asked for it.
-    """
-    name = "openvino_telemetry"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # How Python says that a module must not be found.
-    try:
-        yield
-    finally:
-        del sys.modules[name]
 
 
 def _is_installed(name: str) -> bool:
