@@ -1,15 +1,12 @@
 """The process `edgetl`, which is `python -m edgetl` too, also under torchrun: one command, then its end."""
 
 import atexit
-import gc
 import os
 import sys
 from typing import NoReturn
 
 from edgetl.cli import main
-
-# Python's own, 700 after 10 after 10, looks again and again through what torch and timm made when loaded.
-_THRESHOLDS = 20_000, 20, 20
+from edgetl.collecting import collect_less
 
 
 def run() -> NoReturn:
@@ -18,7 +15,7 @@ def run() -> NoReturn:
     Python would then free every object that torch has made, one by one, which takes longer than solving a
     head. The process ends without that; what others registered for its end is done before.
     """
-    gc.set_threshold(*_THRESHOLDS)
+    collect_less()
     codes = list[int]()
     atexit.register(_leave, codes)  # The first to be registered is the last to be called.
     codes.append(main())

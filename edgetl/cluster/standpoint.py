@@ -12,6 +12,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from edgetl.collecting import collect_less
 from edgetl.ranks import sharing_cores
 from edgetl_runtime.environment import read_cores
 from edgetl_runtime.errors import InputError
@@ -42,6 +43,7 @@ class Standpoint:
         Raises:
             InputError: this machine has no such folder.
         """
+        collect_less()
         os.environ["EDGETL_CACHE"] = str(self.cache)
         try:
             os.chdir(self.folder)
