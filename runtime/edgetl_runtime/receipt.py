@@ -120,9 +120,8 @@ class Receipt:
 
     def __post_init__(self) -> None:
         n = len(self.predictions)
-        _require(
-            datetime.fromisoformat(self.created).tzinfo, "created must name its offset from UTC", self.created
-        )
+        dated = _names_its_offset(self.created)
+        _require(dated, "created must be a date and time with its offset from UTC", self.created)
         known = set(self.classes)
         different = 1 <= len(known) == len(self.classes) <= MAX_CLASSES
         _require(different, f"classes must be 1 to {MAX_CLASSES:,} different names", self.classes)
@@ -140,7 +139,7 @@ class Receipt:
     def _require_times(self) -> None:
         if is_simulated(self.device):
             told = [*self.latency] + ["performance"] * (self.performance is not None)
-            _require(not told, f"a receipt of {self.device!r} must tell no times", told)
+            _require(not told, f"a receipt of {brief(self.device)} must tell no times", told)
             return
         missing = [stage for stage in REQUIRED_STAGES if stage not in self.latency]
         _require(not missing, f"latency must tell {', '.join(REQUIRED_STAGES)}; missing", missing)
@@ -355,6 +354,13 @@ def _performance(f: Fields) -> Performance | None:
 
 def _error(f: Fields) -> Unreadable:
     return Unreadable(Path(f.text("path")), f.text("reason"))
+
+
+def _names_its_offset(created: str) -> bool:
+    try:
+        return datetime.fromisoformat(created).tzinfo is not None
+    except ValueError:  # It quotes all of the text, however long.
+        return False
 
 
 def _require(good: object, rule: str, got: object) -> None:

@@ -5,7 +5,7 @@ import struct
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from receipt_factories import tiny_predictions, tiny_receipt
 from tiny_bundle import tiny_bundle, tiny_manifest, write_manifest, zip_folder
@@ -36,6 +36,7 @@ def damaged(text):
 
 
 @settings(max_examples=150, deadline=None)
+@example(RECEIPT.to_json().replace('"created": "', '"created": "' + "9" * 5_000))
 @given(damaged(RECEIPT.to_json()))
 def test_a_damaged_receipt_is_read_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("receipt") / "receipt.json"

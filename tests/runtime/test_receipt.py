@@ -121,8 +121,11 @@ def test_shares_are_rounded_to_six_decimals_and_columns_keep_to_one_line():
         (lambda r: r.update(task="detection"), "task must be one of 'single_label', 'multi_label'"),
         (lambda r: r.update(format_version="1"), r"format_version must be 1, got '1'"),
         (lambda r: r.update(format_version=2), "made by a newer edgetl; this one reads up to 1. Run: pip"),
-        (lambda r: r.update(created="yesterday"), "is damaged: Invalid isoformat string: 'yesterday'"),
-        (lambda r: r.update(created="2026-11-23T20:15:00"), "created must name its offset from UTC"),
+        (lambda r: r.update(created="yesterday"), "with its offset from UTC, got 'yesterday'"),
+        (
+            lambda r: r.update(created="2026-11-23T20:15:00"),
+            "created must be a date and time with its offset",
+        ),
         (lambda r: r.update(classes=["cat", "cat"]), "classes must be 1 to 100,000 different names"),
         (lambda r: r.update(classes=["cat", "dog", "fox"]), "probabilities must have the shape"),
         (lambda r: r.update(size_bytes=-1), "size_bytes must not be negative, got -1"),
