@@ -6,8 +6,8 @@ EfficientNet-Lite0 with its ImageNet weights, the pictures are noise: nothing he
 of features are empty at first; costs are known, so that no search measures while the other does not.
 
 Trials an hour count from the first trial's beginning to the last one's end, which is what a search of hours
-is like; the seconds of the whole command, with Ray's start, stand beside them. The more workers, the more
-trials are tuned, see docs/search.md: their work is not less.
+is like; the seconds of the whole command, with Ray's start, stand beside them. Which trials are tuned depends
+on which have ended before, see docs/search.md: how many stands beside the trials an hour.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def measure(rounds: int, trials: int) -> dict[str, Any]:
     ratios = [b["trials_per_hour"] / a["trials_per_hour"] for a, b in zip(one, more, strict=True)]
     row = Row(f"times the trials per hour, {several} workers", round(median(ratios), 2), 1.6, at_least=True)
     workers = {f"workers: {name}": _medians(rows) for name, rows in found.items()}
-    return workers | {"ratios of rounds": [round(one, 2) for one in ratios], "targets": [row.facts()]}
+    return workers | {"ratios of rounds": ", ".join(f"{one:.2f}" for one in ratios), "targets": [row.facts()]}
 
 
 def main() -> int:
