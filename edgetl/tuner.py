@@ -136,7 +136,7 @@ class Tuner:
         )
 
     def _read(self, chosen: NDArray[np.int64], picks: NDArray[np.int64]) -> Tensor:
-        return take_views(self._data.train, chosen, picks).to(self._data.device)
+        return take_views(self._data.train, chosen, picks, self._data.device)
 
     def _plain_loss(self, logits: Tensor, chosen: NDArray[np.int64], own: NDArray[np.int64]) -> Tensor:
         """Return what pictures of a batch add to its mean loss; own: their places in it."""
@@ -227,11 +227,13 @@ def pick_views(views: Sequence[Rows], chosen: NDArray[np.int64], generator: np.r
     return take_views(views, chosen, generator.integers(len(views), size=len(chosen)))
 
 
-def take_views(views: Sequence[Rows], chosen: NDArray[np.int64], picks: NDArray[np.int64]) -> Tensor:
+def take_views(
+    views: Sequence[Rows], chosen: NDArray[np.int64], picks: NDArray[np.int64], device: DeviceName = "cpu"
+) -> Tensor:
     """Return the activations of the chosen pictures, each in the view of this number."""
     if not len(chosen):
-        return to_tensor(views[0].take(chosen))
-    return to_tensor(np.stack([views[v].take(chosen[i : i + 1])[0] for i, v in enumerate(picks)]))
+        return to_tensor(views[0].take(chosen), device)
+    return to_tensor(np.stack([views[v].take(chosen[i : i + 1])[0] for i, v in enumerate(picks)]), device)
 
 
 def copy_of(tail: nn.Sequential, data: StepData, tuning: Tuning, state: State) -> Tuner:

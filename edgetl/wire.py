@@ -5,6 +5,7 @@ files never hold a pickle.
 """
 
 import atexit
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from accelerate.utils import broadcast_object_list, gather_object, reduce
 from torch import Tensor
 
 from edgetl.ranks import LostRank
+from edgetl_runtime.errors import InputError
 
 T = TypeVar("T")
 # Helpers wait while the leader reads pictures, solves heads and scores: hours where there are millions. Ranks
@@ -29,6 +31,8 @@ class AccelerateWire:
 
     def __init__(self) -> None:
         has_gpu = torch.cuda.is_available()
+        if has_gpu:
+            _refuse_shared_gpus(torch.cuda.device_count())
         backend = "cuda:nccl,cpu:gloo" if has_gpu else "gloo"
         self._state = PartialState(cpu=not has_gpu, backend=backend, timeout=_PATIENCE)
         atexit.register(self._state.destroy_process_group)
@@ -56,6 +60,16 @@ class AccelerateWire:
 def connect() -> AccelerateWire:
     """Meet the other ranks; once in the life of a process."""
     return AccelerateWire()
+
+
+def _refuse_shared_gpus(gpus: int) -> None:
+    """Say at once what NCCL would say in words of its own: no two ranks share a GPU."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if ranks > gpus:
+        raise InputError(
+            f"{ranks} ranks on this machine need a GPU each, and torch finds {gpus}. Start as many as there are "
+            "GPUs (--nproc-per-node), or set CUDA_VISIBLE_DEVICES= to train on the processors."
+        )
 
 
 @contextmanager

@@ -13,17 +13,18 @@ from torch import nn
 
 from edgetl.advise.request import Request
 from edgetl.backbones import Backbone
+from edgetl.device import best_device
 from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
 from edgetl.frozen import FrozenStages
 from edgetl.schedule import derive_epochs
 from edgetl.stages import derive_steps
+from edgetl.tail import seconds_per_picture, tail_from
 from edgetl.views import training_views
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.remembered import cache_folder
 
 _TIMED_PICTURES = 2 * BATCH
-_TRIAL_BATCH, _TRIAL_STEPS = 8, 2
 _FEWEST_EPOCHS = 3  # What a training shortens a step to before it leaves it out.
 # Solving the head over its grid of penalties: seconds for each row, 1,280 features and ten classes.
 _SOLVE_S_PER_ROW = 2e-3
@@ -129,12 +130,6 @@ def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
 
 
 def _train_seconds(backbone: Backbone, cut: int, shape: Sequence[int]) -> float:
-    """Time forward and back behind a boundary of this shape, per picture: the fastest of a few tries."""
-    tail = backbone.suffix(cut).to(memory_format=torch.channels_last)
-    head, inputs = nn.Linear(backbone.width, 2), torch.zeros(_TRIAL_BATCH, *shape)
-    seconds = []
-    for _ in range(_TRIAL_STEPS):
-        begun = time.perf_counter()
-        torch.autograd.grad(head(tail(inputs)).sum(), list(tail.parameters()), allow_unused=True)
-        seconds.append((time.perf_counter() - begun) / _TRIAL_BATCH)
-    return min(seconds)
+    return seconds_per_picture(
+        tail_from(backbone, cut, nn.Linear(backbone.width, 2)), shape, device=best_device()
+    )

@@ -12,7 +12,10 @@ from edgetl.frozen import FrozenStages
 
 
 class TorchForward:
-    """A copy of the stages on the device, channels last; a GPU runs on while nothing is fetched."""
+    """A copy of the stages on the device, channels last; a GPU runs on while nothing is fetched.
+
+    Batches that begin together run as one: a GPU takes them in little more than the time of the first.
+    """
 
     def __init__(self, module: FrozenStages, size: int, precision: Precision, device: str) -> None:
         self._device, self._half = torch.device(device), precision == "bf16"
@@ -26,5 +29,11 @@ class TorchForward:
             torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
         ):
-            outputs = [self._module(torch.from_numpy(batch).to(self._device)) for batch in batches]
-        return lambda: [[tensor.float().cpu().numpy() for tensor in one] for one in outputs]
+            outputs = self._module(torch.from_numpy(np.concatenate(batches)).to(self._device))
+        ends = np.cumsum([len(batch) for batch in batches])[:-1]
+
+        def fetch() -> list[list[NDArray[np.float32]]]:
+            parts = [np.split(tensor.float().cpu().numpy(), ends) for tensor in outputs]
+            return [list(batch) for batch in zip(*parts, strict=True)]
+
+        return fetch
