@@ -67,8 +67,8 @@ def _refuse_shared_gpus(gpus: int) -> None:
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if ranks > gpus:
         raise InputError(
-            f"{ranks} ranks on this machine need a GPU each, and torch finds {gpus}. Start as many as there are "
-            "GPUs (--nproc-per-node), or set CUDA_VISIBLE_DEVICES= to train on the processors."
+            f"{ranks} ranks on this machine need a GPU each, and torch finds {gpus}. Start as many as there "
+            "are GPUs (--nproc-per-node), or set CUDA_VISIBLE_DEVICES= to train on the processors."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a GPU computes is what the processor computes. Skipped where there is none; other tests then use it too."""
+"""What a GPU computes is what the processor computes. Skipped where there is none; else all tests use it."""
 
 from dataclasses import replace
 from pathlib import Path
