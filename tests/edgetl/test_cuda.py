@@ -13,7 +13,7 @@ from test_training import RECIPE, Interrupting, Killed
 from test_tuner import SETTINGS, tail
 from torch import nn
 
-from edgetl import forward, schedule, steps
+from edgetl import attempt, forward, schedule, steps
 from edgetl.advise.request import Request
 from edgetl.advise.resources import measure_speeds, resources
 from edgetl.autocast import bf16_pays
@@ -29,6 +29,10 @@ from edgetl.tuner import Tuner, Tuning
 from edgetl_runtime.pictures import Picture
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+
+# Else a race against the clock decides between bf16 and f32.
+EXACT = replace(RECIPE, precision="f32")
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +63,15 @@ def extracted(
     return [one.take(np.arange(len(one))) for one in (*found.features, *found.boundaries[7])]
 
 
-@pytest.mark.parametrize(("precision", "error"), [("f32", 1e-3), ("bf16", 0.05)])
+@pytest.mark.parametrize(("precision", "least"), [("f32", 1 - 1e-6), ("bf16", 0.95)])
 def test_frozen_stages_give_the_rows_of_the_processor(
-    network: Backbone, precision: Precision, error: float, tmp_path: Path
+    network: Backbone, precision: Precision, least: float, tmp_path: Path
 ) -> None:
+    """With random weights bf16 on a processor correlates with f32 by 0.97 to 0.99, too."""
     given = pictures(tmp_path)
     found = extracted(network, given, "torch-cuda", precision)
     for one, other in zip(found, extracted(network, given, "torch-cpu", "f32"), strict=True):
-        scale = np.abs(other.astype(np.float32)).max()
-        assert scale > 0.1
-        assert np.abs(one.astype(np.float32) - other).max() < error * scale
+        assert np.corrcoef(one.astype(np.float64).ravel(), other.astype(np.float64).ravel())[0, 1] > least
 
 
 def test_f32_on_the_gpu_is_not_rounded_to_tf32() -> None:
@@ -130,22 +133,23 @@ def test_bf16_is_tried_on_the_gpu_and_agrees() -> None:
 def test_a_training_on_the_gpu_ends_where_one_on_the_processor_does(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = train(dataset, RECIPE, tmp_path / "gpu")
+    monkeypatch.setattr(attempt, "fast_precision", lambda: "f32")
+    there = train(dataset, EXACT, tmp_path / "gpu")
     for module in (steps, schedule, forward):
         monkeypatch.setattr(module, "best_device", lambda: "cpu")
-    here = train(dataset, RECIPE, tmp_path / "processor")
+    here = train(dataset, EXACT, tmp_path / "processor")
     assert [step.name for step in there.steps] == [step.name for step in here.steps]
     for one, other in zip(there.steps, here.steps, strict=True):
-        assert one.validation_loss == pytest.approx(other.validation_loss, rel=0.1), one.name
+        assert one.validation_loss == pytest.approx(other.validation_loss, rel=0.05), one.name
 
 
 def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) -> None:
-    whole = train(dataset, RECIPE, tmp_path / "whole")
+    whole = train(dataset, EXACT, tmp_path / "whole")
     name = whole.steps[1].name
     with pytest.raises(Killed):
-        train(dataset, RECIPE, tmp_path / "killed", Interrupting(Killed, (name, 1)))
+        train(dataset, EXACT, tmp_path / "killed", Interrupting(Killed, (name, 1)))
     heard = Diary()
-    train(dataset, RECIPE, tmp_path / "killed", heard)
+    train(dataset, EXACT, tmp_path / "killed", heard)
     assert heard.epochs[0] == (name, 2)
     goes_on, expected = (read_run(tmp_path / name).steps for name in ("killed", "whole"))
     for one, other in zip(goes_on, expected, strict=True):
@@ -160,5 +164,5 @@ def test_advice_names_the_gpu_and_times_its_steps_there(network: Backbone, tmp_p
 
 
 def test_the_doctor_says_that_torch_extracts_on_the_gpu() -> None:
-    (found,) = [one for one in examine() if one.name == "feature extraction"]
+    (found,) = [one for one in examine().findings if one.name == "feature extraction"]
     assert found.found.startswith("torch on the GPU, in ")
