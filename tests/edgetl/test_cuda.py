@@ -138,14 +138,14 @@ def test_a_training_on_the_gpu_ends_where_one_on_the_processor_does(
     for module in (steps, schedule, forward):
         monkeypatch.setattr(module, "best_device", lambda: "cpu")
     here = train(dataset, EXACT, tmp_path / "processor")
-    assert [step.name for step in there.steps] == [step.name for step in here.steps]
+    assert [step["name"] for step in there.steps] == [step["name"] for step in here.steps]
     for one, other in zip(there.steps, here.steps, strict=True):
-        assert one.validation_loss == pytest.approx(other.validation_loss, rel=0.05), one.name
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=0.05), one["name"]
 
 
 def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) -> None:
     whole = train(dataset, EXACT, tmp_path / "whole")
-    name = whole.steps[1].name
+    name = whole.steps[1]["name"]
     with pytest.raises(Killed):
         train(dataset, EXACT, tmp_path / "killed", Interrupting(Killed, (name, 1)))
     heard = Diary()
