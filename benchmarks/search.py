@@ -78,7 +78,7 @@ def measure(rounds: int, trials: int) -> dict[str, Any]:
 def main() -> int:
     """Measure, keep it, and write docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=len(_SIZES))
     given = parser.parse_args()
     figures = measure(given.rounds, given.trials)

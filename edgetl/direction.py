@@ -132,7 +132,7 @@ def _affordable_batches(job: Job, activations: AllActivations, best: Best) -> in
     """Return how many batches each probe gets, by the price of the dearest; 0 when too few."""
     data, tail = step_data(job, activations, 0), best.tail_at(job.backbone, 0)
     size = job.recipe.batch_size
-    one = seconds_per_epoch(tail, data.choose.array.shape[1:], size, (), data.device)
+    one = seconds_per_epoch(tail, data.choose.array.shape[1:], size, (), data.device, size)
     affordable = int(_SHARE * job.recipe.time_budget_s / one)
     most = math.ceil(_MOST_PASSES * len(data.targets) / size)
     batches = min(most, affordable)

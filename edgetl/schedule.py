@@ -203,14 +203,15 @@ def _too_long(job: Job, span: Span, shape: tuple[int, ...]) -> str:
     tail = tail_from(job.backbone, span.first, head)
     frozen = [stage.name for stage in job.backbone.stages[span.end :]]
     epochs = _fewest_epochs(job)
-    seconds = epochs * seconds_per_epoch(tail, shape, len(job.dataset.train), frozen, best_device())
+    count, size = len(job.dataset.train), job.recipe.batch_size
+    seconds = epochs * seconds_per_epoch(tail, shape, count, frozen, best_device(), size)
     return f"{epochs} epochs take {seconds:.0f} s of the time budget" if seconds > job.seconds_left() else ""
 
 
 def _affordable_epochs(job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, wanted: int) -> int:
     """Return how many epochs, and the race before them, the time allows; 0 when too few."""
     shape, count = data.train[0].array.shape[1:], len(data.targets)
-    one = seconds_per_epoch(tail, shape, count, plain.frozen, data.device)
+    one = seconds_per_epoch(tail, shape, count, plain.frozen, data.device, plain.batch_size)
     price = one * (_RACE_SHARE if job.recipe.learning_rate == "auto" else 1)
     epochs = min(wanted, int(job.seconds_left() / price))
     if epochs < _fewest_epochs(job):

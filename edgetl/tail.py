@@ -24,8 +24,8 @@ from edgetl.task import TASKS
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Task
 
-# A GPU takes a batch in about the time of a picture, a processor picture after picture.
-_TRIAL_BATCHES, _TRIAL_STEPS = {"cpu": 8, "cuda": 32}, 3
+# A processor takes a batch picture after picture, so that a small one tells as much.
+_TRIAL_BATCH_CPU, _TRIAL_STEPS = 8, 3
 
 
 class Diverged(InputError):
@@ -52,8 +52,7 @@ class StepData:
 
 def tail_from(backbone: Backbone, cut: int, head: nn.Linear) -> nn.Sequential:
     """Join the stages from number `cut` on and the head; the parameters are shared."""
-    modules = [(stage.name, stage.module) for stage in backbone.stages[cut:]]
-    return nn.Sequential(OrderedDict([*modules, ("head", head)]))
+    return nn.Sequential(OrderedDict([*backbone.suffix(cut).named_children(), ("head", head)]))
 
 
 def working_copy(tail: nn.Sequential) -> nn.Sequential:
@@ -111,16 +110,22 @@ def seconds_per_epoch(
     count: int,
     frozen: Sequence[str] = (),
     device: DeviceName = "cpu",
+    batch_size: int = 32,
 ) -> float:
-    """Predict an epoch over `count` pictures; ranks share them, and what their messages take is left out."""
-    return seconds_per_picture(tail, shape, frozen, device) * count / here().size
+    """Predict an epoch over `count` pictures. Ranks share a batch; what their messages take is left out."""
+    own = max(1, batch_size // here().size)
+    return seconds_per_picture(tail, shape, frozen, device, own) * count / here().size
 
 
 def seconds_per_picture(
-    tail: nn.Sequential, shape: Sequence[int], frozen: Sequence[str] = (), device: DeviceName = "cpu"
+    tail: nn.Sequential,
+    shape: Sequence[int],
+    frozen: Sequence[str] = (),
+    device: DeviceName = "cpu",
+    batch: int = 32,
 ) -> float:
-    """Time forward and back on made-up activations of this shape: the fastest of a few steps."""
-    trial, batch = working_copy(tail).to(device), _TRIAL_BATCHES[device]
+    """Time forward and back on a batch of made-up activations of this shape: the fastest of a few steps."""
+    trial, batch = working_copy(tail).to(device), min(batch, _TRIAL_BATCH_CPU) if device == "cpu" else batch
     freeze(trial, frozen)
     inputs = to_tensor(np.zeros((batch, *shape), np.float16), device)
     seconds = []

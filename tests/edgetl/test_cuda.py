@@ -10,7 +10,7 @@ import torch
 from edgetl_factories import Diary, colour_folder, colour_picture, see_numbers
 from test_loop import TUNING, step_data
 from test_training import RECIPE, Interrupting, Killed
-from test_tuner import SETTINGS, tail
+from test_tuner import SETTINGS, difference, tail
 from torch import nn
 
 from edgetl import attempt, forward, schedule, steps
@@ -63,15 +63,17 @@ def extracted(
     return [one.take(np.arange(len(one))) for one in (*found.features, *found.boundaries[7])]
 
 
-@pytest.mark.parametrize(("precision", "least"), [("f32", 1 - 1e-6), ("bf16", 0.95)])
+@pytest.mark.parametrize(("precision", "error", "least"), [("f32", 1e-3, 1 - 1e-6), ("bf16", 0.5, 0.95)])
 def test_frozen_stages_give_the_rows_of_the_processor(
-    network: Backbone, precision: Precision, least: float, tmp_path: Path
+    network: Backbone, precision: Precision, error: float, least: float, tmp_path: Path
 ) -> None:
-    """With random weights bf16 on a processor correlates with f32 by 0.97 to 0.99, too."""
+    """With random weights bf16 is as coarse on a processor: 0.17 of the largest number, 0.97 correlated."""
     given = pictures(tmp_path)
     found = extracted(network, given, "torch-cuda", precision)
     for one, other in zip(found, extracted(network, given, "torch-cpu", "f32"), strict=True):
-        assert np.corrcoef(one.astype(np.float64).ravel(), other.astype(np.float64).ravel())[0, 1] > least
+        one, other = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        assert np.abs(one - other).max() < error * np.abs(other).max()
+        assert np.corrcoef(one, other)[0, 1] > least
 
 
 def test_f32_on_the_gpu_is_not_rounded_to_tf32() -> None:
@@ -98,17 +100,12 @@ def learnt(device: str, what: str, **more: object) -> tuple[list[float], Tuner]:
     return losses, tuner
 
 
-def furthest(one: Tuner, other: Tuner) -> float:
-    first, second = one.state(), other.state()
-    return max(float((first[name] - second[name]).abs().max()) for name in first)
-
-
 @pytest.mark.parametrize("what", SETTINGS)
 def test_steps_on_the_gpu_are_those_on_the_processor(what: str) -> None:
     (found, there), (expected, here) = learnt("cuda", what), learnt("cpu", what)
     assert next(there.tail.parameters()).is_cuda
     assert found == pytest.approx(expected, abs=1e-3)
-    assert furthest(there, here) < 5e-3
+    assert difference(there, here) < 5e-3
 
 
 def test_a_checkpoint_of_either_goes_on_on_the_other() -> None:
@@ -117,7 +114,7 @@ def test_a_checkpoint_of_either_goes_on_on_the_other() -> None:
         data, changes = SETTINGS["mixup and dropout"]
         moved = Tuner(tail(seed=5), replace(data, device=other), replace(TUNING, **changes))
         moved.restore(tuner.state())
-        assert furthest(moved, tuner) == 0
+        assert difference(moved, tuner) == 0
         one, two = (each.learn(np.arange(8), np.random.default_rng(7), 0.5, 4) for each in (tuner, moved))
         assert one == pytest.approx(two, abs=1e-3)
 
@@ -127,7 +124,8 @@ def test_bf16_is_tried_on_the_gpu_and_agrees() -> None:
     assert rounded == pytest.approx(exact, rel=0.05)
     assert rounded != exact
     _, told = bf16_pays(tail(), replace(step_data(), device="cuda"), Tuning(learning_rate=1e-3, batch_size=8))
-    assert " times as fast as f32, loss " in told
+    tried, f32 = told.rpartition("loss ")[2].split(" against ")
+    assert float(tried) == pytest.approx(float(f32), rel=0.05)
 
 
 def test_a_training_on_the_gpu_ends_where_one_on_the_processor_does(
@@ -156,9 +154,8 @@ def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) 
         assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=0.02)
 
 
-def test_advice_names_the_gpu_and_times_its_steps_there(network: Backbone, tmp_path: Path) -> None:
-    given = pictures(tmp_path)
-    speeds = measure_speeds(network, given)
+def test_advice_names_the_gpu(network: Backbone, tmp_path: Path) -> None:
+    speeds = measure_speeds(network, pictures(tmp_path))
     assert min(speeds.train.values()) > 0
     assert resources(speeds, 100, 20, Request()).accelerator == torch.cuda.get_device_name()
 

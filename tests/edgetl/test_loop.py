@@ -365,6 +365,12 @@ def test_an_epoch_of_more_pictures_takes_longer_in_proportion(monkeypatch: pytes
     assert seconds_per_epoch(tail(), SHAPE, 40) == 2 * 40 / 8
 
 
+def test_a_smaller_batch_than_that_of_the_trial_is_timed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(np.cumsum([0, 3, 0, 2, 0, 5]).tolist())
+    monkeypatch.setattr("edgetl.tail.time.monotonic", lambda: next(clock))
+    assert seconds_per_epoch(tail(), SHAPE, 40, batch_size=4) == 2 * 40 / 4
+
+
 @pytest.mark.parametrize("frozen", [("stage2",), ("stage3",), ("stage2", "stage3")])
 def test_what_is_frozen_never_moves_and_everything_else_does(frozen: tuple[str, ...], tmp_path: Path) -> None:
     """Whatever regularizes: dropout, mixup, the pull to the start and decay are all on."""

@@ -1,8 +1,12 @@
 """Predicted minutes: each approach for the epochs that its training would take."""
 
-import pytest
+from pathlib import Path
 
-from edgetl.advise.resources import Speeds, predict_minutes
+import pytest
+from edgetl_factories import colour_picture, tiny_backbone
+
+from edgetl.advise import resources
+from edgetl.advise.resources import Speeds, measure_speeds, predict_minutes
 from edgetl.schedule import derive_epochs
 
 SPEEDS = Speeds(extract=0.0, train={1: 0.1, 4: 0.5})
@@ -23,3 +27,16 @@ def test_training_from_scratch_is_predicted_with_its_own_epochs() -> None:
 def test_a_trial_takes_the_epochs_that_it_is_given() -> None:
     found = predict_minutes(SPEEDS, 1_000, 100, epochs=2)
     assert found["scratch"] == found["full"] == pytest.approx(HEAD + 2 * 1_000 * 0.5 / 60)
+
+
+def test_steps_are_timed_on_the_device_that_will_take_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+    monkeypatch.setattr(resources, "best_device", lambda: "the GPU")
+    monkeypatch.setattr(
+        resources, "seconds_per_picture", lambda *given, device: devices.append(device) or len(devices)
+    )
+    found = measure_speeds(tiny_backbone(), [colour_picture(tmp_path / "one.png", "red", 0)])
+    assert set(devices) == {"the GPU"}
+    assert sorted(found.train.values()) == list(range(1, len(devices) + 1))
