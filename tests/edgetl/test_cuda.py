@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from edgetl_factories import Diary, colour_folder, colour_picture, see_numbers
-from test_loop import TUNING, step_data
-from test_training import RECIPE, Interrupting, Killed
+from test_loop import TUNING, Killed, step_data
 from test_tuner import SETTINGS, difference, tail
 from torch import nn
 
@@ -20,8 +19,10 @@ from edgetl.autocast import bf16_pays
 from edgetl.backbones import Backbone, create_backbone
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.doctor import examine
+from edgetl.events import Epoch
 from edgetl.features import VIEWS, Activations, Extractor
 from edgetl.forward import ForwardName, Precision
+from edgetl.recipe import Recipe
 from edgetl.run import read_run
 from edgetl.tail import run_tail
 from edgetl.training import train
@@ -31,8 +32,32 @@ from edgetl_runtime.pictures import Picture
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 
-# Else a race against the clock decides between bf16 and f32.
-EXACT = replace(RECIPE, precision="f32")
+RECIPE = Recipe(
+    backbone="timm/test_efficientnet",
+    weights="none",
+    size=32,
+    crop=1.0,
+    views="none",
+    unfreeze=(2, 4),
+    epochs=2,
+    batch_size=8,
+    learning_rate=0.003,
+    ema=0.5,
+    precision="f32",
+)
+
+
+class KilledAfter(Diary):
+    """Raises after an epoch of a step, as a power cut would end it."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__()
+        self._at = step, number
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        super().epoch(step, epoch, of)
+        if (step, epoch.number) == self._at:
+            raise Killed
 
 
 @pytest.fixture(scope="module")
@@ -132,22 +157,22 @@ def test_a_training_on_the_gpu_ends_where_one_on_the_processor_does(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "fast_precision", lambda: "f32")
-    there = train(dataset, EXACT, tmp_path / "gpu")
+    there = train(dataset, RECIPE, tmp_path / "gpu")
     for module in (steps, schedule, forward):
         monkeypatch.setattr(module, "best_device", lambda: "cpu")
-    here = train(dataset, EXACT, tmp_path / "processor")
+    here = train(dataset, RECIPE, tmp_path / "processor")
     assert [step["name"] for step in there.steps] == [step["name"] for step in here.steps]
     for one, other in zip(there.steps, here.steps, strict=True):
         assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=0.05), one["name"]
 
 
 def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) -> None:
-    whole = train(dataset, EXACT, tmp_path / "whole")
+    whole = train(dataset, RECIPE, tmp_path / "whole")
     name = whole.steps[1]["name"]
     with pytest.raises(Killed):
-        train(dataset, EXACT, tmp_path / "killed", Interrupting(Killed, (name, 1)))
+        train(dataset, RECIPE, tmp_path / "killed", KilledAfter(name, 1))
     heard = Diary()
-    train(dataset, EXACT, tmp_path / "killed", heard)
+    train(dataset, RECIPE, tmp_path / "killed", heard)
     assert heard.epochs[0] == (name, 2)
     goes_on, expected = (read_run(tmp_path / name).steps for name in ("killed", "whole"))
     for one, other in zip(goes_on, expected, strict=True):
