@@ -24,6 +24,19 @@ from edgetl.roles import halves
 from edgetl_runtime.pictures import Index, Picture
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
+# Two short steps of a real network with random weights.
+TINY_RECIPE = Recipe(
+    backbone="timm/test_efficientnet",
+    weights="none",
+    size=32,
+    crop=1.0,
+    views="none",
+    unfreeze=(2, 4),
+    epochs=2,
+    batch_size=8,
+    learning_rate=0.003,
+    ema=0.5,
+)
 
 
 def colour_picture(path: Path, colour: str, seed: int, strength: int = 100) -> Picture:
@@ -134,6 +147,28 @@ class Diary(Watcher):
 
     def step(self, step: Step) -> None:
         self.steps.append(step)
+
+
+class Killed(Exception):
+    """The process dies, as in a power cut."""
+
+
+class Interrupting(Diary):
+    """Raises after an epoch of a step, or when a phase begins."""
+
+    def __init__(self, what: type[BaseException], at: tuple[str, int] | str) -> None:
+        super().__init__()
+        self._what, self._at = what, at
+
+    def phase(self, name: str) -> None:
+        super().phase(name)
+        if isinstance(self._at, str) and name.startswith(self._at):
+            raise self._what
+
+    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
+        super().epoch(step, epoch, of)
+        if (step, epoch.number) == self._at:
+            raise self._what
 
 
 def tiny_job(watcher: Watcher | None = None, seconds: float = 600.0, **changes: object) -> Job:

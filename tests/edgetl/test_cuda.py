@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edgetl_factories import Diary, colour_folder, colour_picture, see_numbers
-from test_loop import TUNING, Killed, step_data
-from test_tuner import SETTINGS, difference, tail
+from edgetl_factories import (
+    TINY_RECIPE,
+    Diary,
+    Interrupting,
+    Killed,
+    colour_folder,
+    colour_picture,
+    see_numbers,
+)
+from test_loop import TUNING, step_data
+from test_tuner import SETTINGS, difference, losses, tail
 from torch import nn
 
 from edgetl import attempt, forward, schedule, steps
@@ -19,10 +27,8 @@ from edgetl.autocast import bf16_pays
 from edgetl.backbones import Backbone, create_backbone
 from edgetl.dataset import Dataset, load_dataset
 from edgetl.doctor import examine
-from edgetl.events import Epoch
 from edgetl.features import VIEWS, Activations, Extractor
 from edgetl.forward import ForwardName, Precision
-from edgetl.recipe import Recipe
 from edgetl.run import read_run
 from edgetl.tail import run_tail
 from edgetl.training import train
@@ -30,34 +36,8 @@ from edgetl.tuner import Tuner, Tuning
 from edgetl_runtime.pictures import Picture
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-
-
-RECIPE = Recipe(
-    backbone="timm/test_efficientnet",
-    weights="none",
-    size=32,
-    crop=1.0,
-    views="none",
-    unfreeze=(2, 4),
-    epochs=2,
-    batch_size=8,
-    learning_rate=0.003,
-    ema=0.5,
-    precision="f32",
-)
-
-
-class KilledAfter(Diary):
-    """Raises after an epoch of a step, as a power cut would end it."""
-
-    def __init__(self, step: str, number: int) -> None:
-        super().__init__()
-        self._at = step, number
-
-    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
-        super().epoch(step, epoch, of)
-        if (step, epoch.number) == self._at:
-            raise Killed
+# In f32: a race against the clock would decide between it and bf16.
+RECIPE = replace(TINY_RECIPE, precision="f32")
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +97,7 @@ def learnt(device: str, what: str, **more: object) -> tuple[list[float], Tuner]:
     """Take four steps; the last batch is small."""
     data, changes = SETTINGS[what]
     tuner = Tuner(tail(), replace(data, device=device), replace(TUNING, **{**changes, **more}))
-    generator = np.random.default_rng(0)
-    losses = [
-        tuner.learn(generator.choice(len(data.targets), size, replace=False), generator, 0.5, step)
-        for step, size in enumerate([9, 8, 10, 2])
-    ]
-    return losses, tuner
+    return losses(tuner, len(data.targets), [9, 8, 10, 2]), tuner
 
 
 @pytest.mark.parametrize("what", SETTINGS)
@@ -170,7 +145,7 @@ def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) 
     whole = train(dataset, RECIPE, tmp_path / "whole")
     name = whole.steps[1]["name"]
     with pytest.raises(Killed):
-        train(dataset, RECIPE, tmp_path / "killed", KilledAfter(name, 1))
+        train(dataset, RECIPE, tmp_path / "killed", Interrupting(Killed, (name, 1)))
     heard = Diary()
     train(dataset, RECIPE, tmp_path / "killed", heard)
     assert heard.epochs[0] == (name, 2)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edgetl_factories import colour_folder
+from edgetl_factories import TINY_RECIPE, colour_folder
 
 from edgetl.checkpoint import checkpoint_folder
 from edgetl.dataset import load_dataset
-from edgetl.recipe import Recipe
 from edgetl.run import MODEL, read_run
 from edgetl.training import train
 
@@ -30,19 +29,7 @@ PRELOADED = [
     "matplotlib.figure",
     "torch.utils.tensorboard",
 ]
-RECIPE = Recipe(
-    backbone="timm/test_efficientnet",
-    weights="none",
-    size=32,
-    crop=1.0,
-    views="none",
-    unfreeze=(2, 4),
-    epochs=30,
-    batch_size=8,
-    patience=0,
-    dropout=0.2,
-    ema=0.5,
-)
+RECIPE = replace(TINY_RECIPE, epochs=30, learning_rate="auto", patience=0, dropout=0.2)
 
 
 def work(pictures: Path, out: Path, cache: Path, seconds: float) -> None:

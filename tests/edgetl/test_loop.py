@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from edgetl_factories import rows_of, tiny_backbone
+from edgetl_factories import Killed, rows_of, tiny_backbone
 from torch import Tensor, nn
 
 from edgetl.checkpoint import Slot
@@ -20,10 +20,6 @@ from edgetl.tuner import Tuning, learning_rate_factor, parameter_groups
 
 CUT, SHAPE = 2, (6, 8, 8)
 TUNING = Tuning(batch_size=8, learning_rate=0.02, ema=0.8)
-
-
-class Killed(Exception):
-    pass
 
 
 @dataclass(slots=True)

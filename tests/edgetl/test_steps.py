@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from edgetl_factories import Diary, tiny_activations, tiny_job
+from edgetl_factories import Diary, Killed, tiny_activations, tiny_job
 from torch import Tensor
 
 from edgetl import schedule
@@ -17,10 +17,6 @@ from edgetl.job import Job
 from edgetl.schedule import derive_epochs, keep_plan, make_plan
 from edgetl.stages import Span
 from edgetl.steps import Best, solve, take_step
-
-
-class Killed(Exception):
-    pass
 
 
 class Mortal(Diary):

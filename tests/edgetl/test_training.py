@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edgetl_factories import Diary, colour_csv, colour_folder
+from edgetl_factories import TINY_RECIPE as RECIPE
+from edgetl_factories import Diary, Interrupting, Killed, colour_csv, colour_folder
 
 import edgetl
 from edgetl import cache, extraction, schedule, steps
@@ -29,18 +30,6 @@ from edgetl.training import train
 from edgetl_runtime.errors import DatasetError, InputError
 from edgetl_runtime.pictures import index
 
-RECIPE = Recipe(
-    backbone="timm/test_efficientnet",
-    weights="none",
-    size=32,
-    crop=1.0,
-    views="none",
-    unfreeze=(2, 4),
-    epochs=2,
-    batch_size=8,
-    learning_rate=0.003,
-    ema=0.5,
-)
 FILES = {
     "model.safetensors",
     "run.json",
@@ -52,28 +41,6 @@ FILES = {
     "confusion.svg",
     "tensorboard",
 }
-
-
-class Killed(Exception):
-    pass
-
-
-class Interrupting(Diary):
-    """Raises after an epoch of a step, or when a phase begins."""
-
-    def __init__(self, what: type[BaseException], at: tuple[str, int] | str) -> None:
-        super().__init__()
-        self._what, self._at = what, at
-
-    def phase(self, name: str) -> None:
-        super().phase(name)
-        if isinstance(self._at, str) and name.startswith(self._at):
-            raise self._what
-
-    def epoch(self, step: str, epoch: Epoch, of: int) -> None:
-        super().epoch(step, epoch, of)
-        if (step, epoch.number) == self._at:
-            raise self._what
 
 
 @pytest.fixture(scope="module")

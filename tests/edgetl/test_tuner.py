@@ -56,9 +56,14 @@ def multi_label() -> StepData:
 
 def learn(data: StepData, tuning: Tuning, batches: list[int]) -> list[float]:
     """Take a step with each of these numbers of pictures; returns the losses."""
-    tuner, generator = Tuner(tail(), data, tuning), np.random.default_rng(0)
+    return losses(Tuner(tail(), data, tuning), len(data.targets), batches)
+
+
+def losses(tuner: Tuner, pictures: int, batches: list[int]) -> list[float]:
+    """Let a tuner take a step with each of these numbers of pictures."""
+    generator = np.random.default_rng(0)
     return [
-        tuner.learn(generator.choice(len(data.targets), size, replace=False), generator, 0.5, step)
+        tuner.learn(generator.choice(pictures, size, replace=False), generator, 0.5, step)
         for step, size in enumerate(batches)
     ]
 
