@@ -5,7 +5,8 @@
 Head only, from the output side, from the input side, everything at once, and from random weights; with 5, 20,
 100 and all training pictures of a class; on pictures as they are, blurred and noisy, and with classes that
 mean something else. A cell is a file in benchmarks/cells, see there; what is there is not run again. All have
-the same weights of EfficientNet-Lite0, 96 pixels, and five minutes at most to train.
+the same weights of EfficientNet-Lite0, 96 pixels, and five minutes at most to train; ten for ten thousand
+pictures, on which three epochs take six.
 """
 
 import argparse
@@ -46,6 +47,7 @@ _STAGES = 9  # of EfficientNet-Lite0
 SHIFTS = ("none", "blur", "relabelled")
 PER_CLASS = ("5", "20", "100", "all")
 RECIPE = Recipe(size=96, crop=1.0, time_budget_s=300)
+_LONGER_S = {("fashion", "all"): 600}
 # More would measure no better: two standard errors are two points.
 _MOST_TEST = 2_000
 _BLUR, _NOISE = 1 / 40, 25.0  # of the shorter side; of 255
@@ -85,7 +87,8 @@ def all_cases(
 def run(case: Case, seed: int, approach: str, dataset: Dataset) -> None:
     """Train a case by one approach, and write the cell."""
     print(f"{case.name}, seed {seed}, {approach} …", flush=True)
-    recipe = replace(RECIPE, seed=seed, **settings(APPROACHES[approach], _STAGES))
+    budget = _LONGER_S.get((case.source, case.per_class), RECIPE.time_budget_s)
+    recipe = replace(RECIPE, seed=seed, time_budget_s=budget, **settings(APPROACHES[approach], _STAGES))
     train_cell(dataset, recipe, case.name, seed, approach)
 
 

@@ -15,16 +15,23 @@ from edgetl.frozen import FrozenStages
 from edgetl.recipe import Recipe
 from edgetl.run import read_backbone, read_head, read_run
 from edgetl.training import train
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture
 
 
 def train_cell(dataset: Dataset, recipe: Recipe, name: str, seed: int, method: str) -> None:
-    """Train in this process, let the run answer the test pictures, and write the cell."""
+    """Train in this process, let the run answer the test pictures, and write the cell.
+
+    Raises:
+        InputError: the time budget leaves no room for a step, so that the answers would be the head's.
+    """
     with TemporaryDirectory() as folder:
         place = Path(folder) / "run"
         begun, cpu = perf_counter(), process_time()
-        train(dataset, recipe, place)
+        run = train(dataset, recipe, place)
         seconds, cpu_seconds = perf_counter() - begun, process_time() - cpu
+        if recipe.unfreeze != () and len(run.steps) == 1:
+            raise InputError(f"{name}, {method}: no step fits into {recipe.time_budget_s:.0f} s, allow more.")
         answers = answers_of(place, dataset.test)
     answers.cell(name, seed, method, seconds=seconds, cpu_seconds=cpu_seconds).write()
 

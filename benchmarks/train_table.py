@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.cells import Cell, read_cell
 from benchmarks.pages import markdown
@@ -88,24 +89,33 @@ def both(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[list[Cell], list
 def paired(ours: Sequence[Cell], theirs: Sequence[Cell], metric: str) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the mean difference over seeds.
 
-    Pictures are drawn, with all that was said of them in any seed by either: the seeds of one picture are no
-    independent trials.
+    Names are drawn, with all pictures that bear one and all that was said of them in any seed by either: two
+    drawings of one pictogram are no independent trials, nor are the seeds of one picture.
     """
     names = sorted({name for one in ours for name in one.pictures})
-    places = [{name: place for place, name in enumerate(one.pictures)} for one in ours]
-    where = np.array([[place.get(name, -1) for name in names] for place in places])
+    rows = [_rows_by_name(one, names) for one in ours]
     generator, found = np.random.default_rng(0), []
     for _ in range(_RESAMPLES):
-        drawn = where[:, generator.integers(len(names), size=len(names))]
-        chosen = [row[row >= 0] for row in drawn]
+        drawn = generator.integers(len(names), size=len(names))
+        chosen = [picked[picked >= 0] for picked in (where[drawn] for where in rows)]
         found.append(
             fmean(
-                mine.measure(metric, rows) - other.measure(metric, rows)
-                for mine, other, rows in zip(ours, theirs, chosen, strict=True)
+                mine.measure(metric, places) - other.measure(metric, places)
+                for mine, other, places in zip(ours, theirs, chosen, strict=True)
             )
         )
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _rows_by_name(cell: Cell, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return where a cell has the pictures of each name, (names, most of one name), filled up with -1."""
+    place = {name: number for number, name in enumerate(names)}
+    found: list[list[int]] = [[] for _ in names]
+    for row, name in enumerate(cell.pictures):
+        found[place[name]].append(row)
+    most = max(map(len, found))
+    return np.array([rows + [-1] * (most - len(rows)) for rows in found], np.int64)
 
 
 def metrics_of(cell: Cell) -> tuple[str, ...]:
