@@ -31,7 +31,8 @@ _TRAINED = f"""## {_TRAINING}
 
 `python -m benchmarks.train`: the same pictures, the same weights of EfficientNet-Lite0, the same cores; the
 test pictures are used once. *s* is by the clock, *core-s* of all cores together. Intervals are paired, 95 %,
-over pictures and seeds. What is sooner is the first of ours that is at least as good as the peer.
+pictures drawn with what was said of them in all seeds, those of one file name together; times are means over
+seeds. What is sooner is the first of ours that is at least as good as the peer.
 """
 # Shown as a table of their own, or of no use to a reader.
 _UNSAID = ("targets", "packages")

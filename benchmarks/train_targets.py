@@ -29,6 +29,7 @@ def _rows(name: str, cells: Cells) -> Iterator[Row]:
         if ours:
             gain = 100 * (mean(ours, "accuracy") - mean(head, "accuracy"))
             yield Row(f"{name}: tuned less head alone", round(gain, 1), _STAGED_GAIN, "pp", at_least=True)
+            yield from _accuracy(name, cells, "ours-head", "accuracy")
 
 
 def _accuracy(name: str, cells: Cells, peer: str, metric: str) -> Iterator[Row]:

@@ -18,6 +18,7 @@ def finetune(data: Path | str, out: Path | str, *, watcher: Watcher | None = Non
     """Fine-tune a backbone on a folder, a CSV file or tars of pictures and leave a run.
 
     Does what `edgetl train DATA --out OUT` does, with the same words: every keyword is a field of `Recipe`.
+    `--max-unreadable` and `--ray` are of the command alone.
     In a script that torchrun starts, all ranks train together and each of them gets the run's facts.
 
     >>> run = edgetl.finetune("photos", "run", backbone="auto", time_budget_s=300)  # doctest: +SKIP

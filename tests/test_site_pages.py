@@ -69,6 +69,7 @@ SLOW = {
     "howto/update.md": Page(("photos", "run"), leaves=("key.pem", "detector", "receipts")),
     "howto/own-model.md": Page(("photos", "model"), leaves=("bundle", "receipt.json", "bundle-mine")),
     "howto/backbone.md": Page(("photos",), leaves=("parts", "line", "mine.safetensors")),
+    "howto/train.md": Page(("photos",), r"^\('ok', 'scratched'\)$", ("run", "good", "again")),
     "howto/imbalance.md": Page(("photos",), VERDICT),
     "howto/machines.md": Page(("photos",), leaves=("run", "bundle")),
     "howto/audio.md": Page(("voices", "examples"), leaves=("sounds", "bundle", "others.json", "word.wav")),
