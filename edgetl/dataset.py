@@ -134,6 +134,16 @@ class Dataset:
         """Pictures with contradicting labels."""
         return self.index.conflicts
 
+    def with_every_class(self, chosen: Sequence[Picture]) -> tuple[Picture, ...]:
+        """Return chosen training pictures, and behind them the first of each class that they lack."""
+        seen = {label for picture in chosen for label in picture.labels}
+        added = list[Picture]()
+        for picture in self.train:
+            if not seen.issuperset(picture.labels):
+                seen |= set(picture.labels)
+                added.append(picture)
+        return (*chosen, *added)
+
     def notes(self) -> list[str]:
         """Say in lines what the pictures are and what is wrong with them."""
         counts = ", ".join(f"{len(self[split]):,} {split}" for split in _SPLITS)

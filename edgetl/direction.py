@@ -122,10 +122,7 @@ def _sample(job: Job) -> tuple[Picture, ...]:
     """Draw training pictures, with at least one of each class."""
     everything = job.dataset.train
     order = np.random.default_rng([job.recipe.seed, 3]).permutation(len(everything))
-    chosen = [everything[place] for place in order[:_SAMPLE]]
-    seen = {label for picture in chosen for label in picture.labels}
-    lacking = [label for label in job.dataset.classes if label not in seen]
-    return (*chosen, *(next(one for one in everything if label in one.labels) for label in lacking))
+    return job.dataset.with_every_class([everything[place] for place in order[:_SAMPLE]])
 
 
 def _affordable_batches(job: Job, activations: AllActivations, best: Best) -> int:

@@ -48,8 +48,12 @@ def one_hot(dataset: Dataset, pictures: Sequence[Picture]) -> NDArray[np.float64
 
 
 def part(dataset: Dataset, train: int, val: int) -> Dataset:
-    """Return the dataset with at most so many training and validation pictures, for short trials."""
-    return replace(dataset, train=choose(dataset.train, train), val=choose(dataset.val, val))
+    """Return the dataset with about so many training and validation pictures, for short trials.
+
+    Training pictures are more where it takes more to have one of each class.
+    """
+    few = dataset.with_every_class(choose(dataset.train, train))
+    return replace(dataset, train=few, val=choose(dataset.val, val))
 
 
 def as_array(rows: Any) -> NDArray[np.float32]:  # edgetl.cache.Rows

@@ -269,3 +269,17 @@ def test_a_class_that_a_csv_cannot_hold_is_refused(name: str, tmp_path: Path) ->
     dataset = split_dataset(index_of(*pictures(0, 30, name), *pictures(100, 30, "b")))
     with pytest.raises(DatasetError, match="A CSV cannot hold the class"):
         write_csv(dataset, tmp_path / "split.csv")
+
+
+def test_what_was_chosen_gets_the_first_picture_of_each_class_that_it_lacks() -> None:
+    train = [
+        *pictures(0, 3, "a", split="train"),
+        *pictures(10, 3, "b", split="train"),
+        *pictures(20, 2, "c", "d", split="train"),
+    ]
+    dataset = split_dataset(
+        index_of(*train, picture(30, "a", split="val"), picture(31, "a", split="test"), task="multi_label")
+    )
+    found = dataset.with_every_class(dataset.train[1:3])
+    assert [one.path.stem for one in found] == ["1", "2", "10", "20"]
+    assert dataset.with_every_class(dataset.train) == dataset.train

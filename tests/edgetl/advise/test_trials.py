@@ -1,5 +1,7 @@
 """Trials: the head is tried once, and staged tuning only where something might replace it."""
 
+from pathlib import Path
+
 import pytest
 from edgetl_factories import colour_folder
 
@@ -9,8 +11,9 @@ from edgetl.advise.probe import Probed
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Speeds
 from edgetl.advise.trials import Tried, try_approaches
-from edgetl.dataset import Dataset, load_dataset
+from edgetl.dataset import Dataset, load_dataset, split_dataset
 from edgetl.recipe import Recipe
+from edgetl_runtime.pictures import Index, Picture
 
 MINUTES = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
 FACTS = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, MINUTES, 10)
@@ -74,3 +77,15 @@ def test_what_the_recipe_says_needs_no_trial(dataset: Dataset, monkeypatch: pyte
     found, ran = tried(dataset, {}, monkeypatch, unfreeze=(2,))
     assert (ran, found.gains) == ([], {})
     assert set(found.unprobed.values()) == {"the recipe says what to unfreeze"}
+
+
+def test_many_classes_are_no_obstacle_even_without_trials() -> None:
+    pictures = tuple(
+        Picture(Path(f"{number}.png"), f"{number:064x}", (f"{number % 300:03}",), split)
+        for split, numbers in {"train": range(300), "val": range(300, 310), "test": range(310, 320)}.items()
+        for number in numbers
+    )
+    classes = tuple(f"{number:03}" for number in range(300))
+    many = split_dataset(Index(Path("data"), classes, "single_label", pictures))
+    found = try_approaches(many, "a", FACTS, SPEEDS, Request(("a",), trials=False), lambda name: None)
+    assert set(found.unprobed.values()) == {"trials are switched off"}
