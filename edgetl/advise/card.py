@@ -3,15 +3,17 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgetl.advise.advisor import Advice
-from edgetl.advise.data import DataFacts, Suspicions
+from edgetl.advise.data import DataFacts, Near, Suspicions
 from edgetl.advise.resources import Resources
 from edgetl.advise.similarity import Lift, Similarity
 from edgetl.tables import table
 
 _WIDTH = 80
 _SHOWN = 5
+_PATH = 20  # Two of them fit a line.
 
 
 def render_card(advice: Advice) -> str:
@@ -30,11 +32,10 @@ def _data(data: DataFacts, found: Suspicions) -> list[str]:
     splits = ", ".join(f"{count:,} {name}" for name, count in data.splits.items())
     smallest = min(data.per_class, key=lambda name: data.per_class[name])
     low, middle, high = data.sides
-    leaking = sum(one.leaks for one in found.near)
     classes = f"{len(data.per_class):,} classes, the smallest {smallest!r} with {data.smallest:,}"
     damage = f"{len(data.unreadable):,} unreadable, {data.copies:,} exact copies"
     wrong = f"{data.leaks:,} contents in several splits, {data.conflicts:,} with contradicting labels"
-    near = f"{len(found.near):,} pairs of near duplicates, {leaking:,} across splits"
+    near = f"{found.alike:,} near duplicates in {found.near.count:,} groups, {found.across:,} across splits"
     lines = [
         f"{splits}; {classes}, the largest {data.imbalance:.1f} times that",
         f"shorter side {middle:.0f} pixels in the median, {low:.0f} to {high:.0f} for nine in ten",
@@ -42,12 +43,23 @@ def _data(data: DataFacts, found: Suspicions) -> list[str]:
         f"{near}, among {found.looked_at:,} pictures",
         _doubts(found),
     ]
-    lines += [f"  near: {one.paths[0].name} and {one.paths[1].name}" for one in found.near[:_SHOWN]]
+    lines += [f"  near: {_near(one)}" for one in found.near.first[:_SHOWN]]
     lines += [
         f"  doubtful: {one.path.name} is {one.given!r}, looks like {one.suggested!r}"
         for one in found.doubts[:_SHOWN]
     ]
     return _wrapped(lines)
+
+
+def _near(one: Near) -> str:
+    first = " and ".join(f"{_short(picture.path)} in {picture.split}" for picture in one.pictures[:2])
+    return f"{first}, of {one.count:,}" if one.count > 2 else first
+
+
+def _short(path: Path) -> str:
+    """Return the end of a path that tells pictures of a dataset apart, in a few columns."""
+    end = "/".join(path.parts[-3:])
+    return end if len(end) <= _PATH else f"…{end[1 - _PATH :]}"
 
 
 def _doubts(found: Suspicions) -> str:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.advise.duplicates import find_near_duplicates, perceptual_hash
+from edgetl.advise.duplicates import Alike, find_near_duplicates, perceptual_hash
 from edgetl.advise.mislabels import FEWEST_PER_CLASS, find_mislabels
 from edgetl.advise.sample import Features, choose
 from edgetl.dataset import Dataset
@@ -18,6 +18,18 @@ from edgetl_runtime.pictures import Picture
 
 # Their headers are read for the resolution.
 _MEASURED = 1_000
+# Of the groups that are found, and of the pictures of each: what advice holds and writes stays small.
+NAMED, NAMED_OF_EACH = 100, 10
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[_T]):
+    """The first of what was found, at most `NAMED`, and how many there are in all."""
+
+    count: int
+    first: tuple[_T, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +59,21 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Two pictures that are nearly the same, and whether they lie in different splits."""
+    """A group of pictures, each nearly the same as another of them.
 
-    paths: tuple[Path, Path]
-    splits: tuple[str, str]
+    pictures: at most `NAMED_OF_EACH`, the nearest two first, of different splits where two such are near.
+    splits: how many of all lie in each. bits, cosine: between the first two, see `duplicates.Alike`.
+    """
+
+    pictures: tuple[Picture, ...]
+    splits: Mapping[str, int]
     bits: int
     cosine: float
 
     @property
-    def leaks(self) -> bool:
-        """Tell whether one is learned from and the other judged by."""
-        return self.splits[0] != self.splits[1]
+    def count(self) -> int:
+        """Return how many pictures the group has."""
+        return sum(self.splits.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +90,14 @@ class Doubt:
 class Suspicions:
     """What features say about the pictures.
 
-    looked_at: how many pictures were compared. doubted_among: how many training labels were checked.
-    skipped: why the labels were not checked, or the empty text.
+    near: groups, those across splits first. alike: how many pictures they have in all. across: how many of
+    these are near to one of another split. looked_at: how many pictures were compared. doubted_among: how
+    many training labels were checked. skipped: why the labels were not checked, or the empty text.
     """
 
-    near: tuple[Near, ...]
+    near: Listed[Near]
+    alike: int
+    across: int
     doubts: tuple[Doubt, ...]
     looked_at: int
     doubted_among: int
@@ -116,20 +135,18 @@ def suspect(
         pictures: the training pictures of `train` first, then others. values: features of all, (n, width).
         names: of the classes. has_signal: the features tell classes apart; else no label can be checked.
     """
-    hashes = [perceptual_hash(one.path) for one in pictures]
-    near = [
-        Near(
-            (pictures[one.first].path, pictures[one.second].path),
-            (str(pictures[one.first].split), str(pictures[one.second].split)),
-            one.bits,
-            one.cosine,
-        )
-        for one in find_near_duplicates(values, hashes)
-    ]
+    found = find_near_duplicates(
+        values,
+        [perceptual_hash(one.path) for one in pictures],
+        [one.sha256 for one in pictures],
+        [one.split for one in pictures],
+    )
     skipped = _why_labels_are_not_checked(train, has_signal)
     doubts = [] if skipped else find_mislabels(train.values, train.labels)
     return Suspicions(
-        near=tuple(sorted(near, key=lambda one: not one.leaks)),
+        near=Listed(len(found), tuple(_near(one, pictures) for one in found[:NAMED])),
+        alike=sum(len(one.rows) for one in found),
+        across=sum(one.across for one in found),
         doubts=tuple(
             Doubt(pictures[one.row].path, names[one.given], names[one.suggested], one.margin)
             for one in doubts
@@ -138,6 +155,12 @@ def suspect(
         doubted_among=0 if skipped else len(train.values),
         skipped=skipped,
     )
+
+
+def _near(one: Alike, pictures: Sequence[Picture]) -> Near:
+    splits = Counter(str(pictures[row].split) for row in one.rows)
+    named = tuple(pictures[row] for row in one.rows[:NAMED_OF_EACH])
+    return Near(named, dict(sorted(splits.items())), one.bits, one.cosine)
 
 
 def _why_labels_are_not_checked(train: Features, has_signal: bool) -> str:

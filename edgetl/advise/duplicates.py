@@ -1,10 +1,11 @@
 """Pictures that are nearly the same: their features point the same way and their perceptual hashes agree.
 
 Either test alone errs: features of one backbone may not see what differs, and hashes of smooth pictures are
-alike. Exact copies are the index's affair. Knows no labels and no splits.
+alike. Exact copies are the index's affair. They come in groups, since the pictures of a camera that stands
+still are millions of pairs. Knows no labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,17 +23,23 @@ MIN_COSINE = 0.7
 MAX_BITS = 16  # of 256
 _SIDE, _KEPT = 64, 16
 _BLOCK = 1024
+_SAME_SPLIT = np.float32(1_000)  # More than any difference in bits.
 _SMALL = Preprocess(_SIDE, 1.0, "box")
 
 
 @dataclass(frozen=True, slots=True)
-class NearDuplicate:
-    """Two pictures, by their rows. cosine: of their features. bits: in which their hashes differ, of 256."""
+class Alike:
+    """Pictures by their rows, each nearly the same as at least one other of them.
 
-    first: int
-    second: int
-    cosine: float
+    rows: the nearest two first, of different splits if any two such are near; then the others, the nearest
+    first. bits: in which the hashes of the first two differ, of 256. cosine: of their features. across: how
+    many pictures are near to one of another split.
+    """
+
+    rows: tuple[int, ...]
     bits: int
+    cosine: float
+    across: int
 
 
 def perceptual_hash(path: Any) -> NDArray[np.uint8]:
@@ -47,24 +54,66 @@ def perceptual_hash(path: Any) -> NDArray[np.uint8]:
     return np.packbits(frequencies > np.median(frequencies))
 
 
-def find_near_duplicates(features: NDArray[Any], hashes: Sequence[NDArray[np.uint8]]) -> list[NearDuplicate]:
-    """Find all pairs that pass both tests, the nearest first.
+def find_near_duplicates(
+    features: NDArray[Any],
+    hashes: Sequence[NDArray[np.uint8]],
+    contents: Sequence[Hashable],
+    splits: Sequence[Hashable],
+) -> list[Alike]:
+    """Group pictures by the pairs that pass both tests: groups across splits first, then the nearest.
 
     Args:
         features: (n, width), of all pictures. hashes: of each, see `perceptual_hash`.
+        contents: of each; equal ones make no pair. splits: of each.
     """
     x, signs = unit(features), _signs(hashes)
-    found = []
+    groups, nearest, distances = np.arange(len(x)), np.arange(len(x)), np.full(len(x), np.inf)
+    for block, apart in _compared(x, signs, _numbers(contents), _numbers(splits)):
+        nearest[block], distances[block] = apart.argmin(axis=1), apart.min(axis=1)
+        for row, near in enumerate(np.isfinite(apart), block.start):
+            _join(groups, np.append(np.flatnonzero(near), row))
+
+    def alike(rows: NDArray[np.int64]) -> Alike:
+        first, *others = rows[np.argsort(distances[rows], kind="stable")].tolist()
+        second = int(nearest[first])
+        others.remove(second)
+        bits, cosine = int((signs[first] != signs[second]).sum()), min(float(x[first] @ x[second]), 1.0)
+        return Alike((first, second, *others), bits, cosine, int((distances[rows] < _SAME_SPLIT / 2).sum()))
+
+    found = [alike(np.flatnonzero(groups == name)) for name in np.unique(groups[np.isfinite(distances)])]
+    return sorted(found, key=lambda one: (one.across == 0, one.bits, -one.cosine))
+
+
+def _compared(
+    x: NDArray[np.float32],
+    signs: NDArray[np.float32],
+    contents: NDArray[np.int64],
+    splits: NDArray[np.int64],
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield blocks of rows and how far each is from all others, (rows, n): infinitely where a test fails.
+
+    Pairs of one split are farther than any across splits; then bits count, then the cosine.
+    """
     for start in range(0, len(x), _BLOCK):
         block = slice(start, start + _BLOCK)
-        cosines = x[block] @ x.T
-        differing = (signs.shape[1] - signs[block] @ signs.T) / 2
-        near = np.triu((cosines >= MIN_COSINE) & (differing <= MAX_BITS), k=start + 1)
-        found += [
-            NearDuplicate(start + i, j, min(float(cosines[i, j]), 1.0), int(differing[i, j]))
-            for i, j in np.argwhere(near).tolist()
-        ]
-    return sorted(found, key=lambda one: (one.bits, -one.cosine))
+        cosines = np.minimum(x[block] @ x.T, 1)
+        bits = (signs.shape[1] - signs[block] @ signs.T) / 2
+        near = (cosines >= MIN_COSINE) & (bits <= MAX_BITS) & (contents[block, None] != contents)
+        split = _SAME_SPLIT * (splits[block, None] == splits)
+        yield block, np.where(near, split + bits - cosines, np.float32(np.inf))
+
+
+def _join(groups: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    """Let the groups of these rows be one, named by its least row."""
+    names = np.unique(groups[rows])
+    if len(names) > 1:
+        groups[np.isin(groups, names)] = names[0]
+
+
+def _numbers(given: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Give equal things equal numbers: arrays compare those."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(one, len(numbers)) for one in given])
 
 
 def _signs(hashes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

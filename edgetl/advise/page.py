@@ -12,9 +12,10 @@ from pathlib import Path
 from edgetl.advise.advisor import Advice
 from edgetl.advise.card import render_card
 from edgetl.advise.data import Doubt, Near
+from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
 
-_SHOWN = 50
+_SHOWN, _OF_EACH = 50, 4
 _THUMBNAIL = Preprocess(128, 1.0, "bilinear")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -32,7 +33,9 @@ def render_page(advice: Advice) -> str:
         f"<h1>Advice: {escape(advice.plan.approach)} with {escape(advice.backbone)}</h1>",
         f"<pre>{escape(render_card(advice))}</pre>",
         _section("Doubtful labels", [_doubt(one) for one in found.doubts[:_SHOWN]], len(found.doubts)),
-        _section("Near duplicates", [_near(one) for one in found.near[:_SHOWN]], len(found.near)),
+        _section(
+            "Near duplicates, in groups", [_near(one) for one in found.near.first[:_SHOWN]], found.near.count
+        ),
     ]
     head = f'<meta charset="utf-8"><title>edgetl advise</title><style>{_STYLE}</style>'
     body = "\n".join(sections)
@@ -46,17 +49,26 @@ def _section(title: str, figures: Sequence[str], total: int) -> str:
 
 def _doubt(one: Doubt) -> str:
     text = f"{one.path}: labelled {one.given!r}, looks like {one.suggested!r} (margin {one.margin:.2f})"
-    return _figure([one.path], text)
+    return _figure([one.path], [text])
 
 
 def _near(one: Near) -> str:
-    text = f"{one.splits[0]}: {one.paths[0]} — {one.splits[1]}: {one.paths[1]} ({one.bits} of 256 bits)"
-    return _figure(one.paths, text)
+    counts = " and ".join(f"{count:,} in {split}" for split, count in one.splits.items())
+    said = f"{counts}, the first two differ in {one.bits} of 256 bits"
+    paths = [picture.path for picture in one.pictures[:_OF_EACH]]
+    return _figure(paths, [said, *_named(one.pictures, one.count)])
 
 
-def _figure(paths: Sequence[Path], caption: str) -> str:
+def _named(pictures: Sequence[Picture], count: int) -> list[str]:
+    """Say where pictures lie and what they are, and how many more there are."""
+    lines = [f"{one.split or 'no split'}, {'|'.join(one.labels)}: {one.path}" for one in pictures]
+    return [*lines, *([f"{count - len(lines):,} more"] if count > len(lines) else [])]
+
+
+def _figure(paths: Sequence[Path], lines: Sequence[str]) -> str:
+    caption = "<br>".join(map(escape, lines))
     images = "".join(f'<img alt="" src="{_thumbnail(path)}">' for path in paths)
-    return f"<figure>{images}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure>{images}<figcaption>{caption}</figcaption></figure>"
 
 
 def _thumbnail(path: Path) -> str:

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgetl.advise import advisor, backbones, contest
 from edgetl.advise.advisor import Advice, give_advice
 from edgetl.advise.backbones import Candidate
 from edgetl.advise.card import render_card
+from edgetl.advise.data import NAMED_OF_EACH, Listed, Near
 from edgetl.advise.follow import advised, follow, request_of
 from edgetl.advise.page import render_page
 from edgetl.advise.request import Request
@@ -26,6 +28,7 @@ from edgetl.cost import Cost, Limits
 from edgetl.dataset import load_dataset
 from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.pictures import Picture
 
 LITE0 = ("efficientnet_lite0",)
 SIDE = 64  # A twelfth of the work.
@@ -58,7 +61,7 @@ def test_the_facts_are_those_of_the_pictures(advice: Advice) -> None:
     assert sum(advice.data.splits.values()) == 90
     assert list(advice.data.per_class) == ["<b>red", "blue", "green"]
     assert advice.data.sides == (40, 40, 40)
-    assert (advice.data.copies, advice.data.leaks, advice.suspicions.near) == (0, 0, ())
+    assert (advice.data.copies, advice.data.leaks, advice.suspicions.near) == (0, 0, Listed(0, ()))
     assert advice.suspicions.looked_at == 90
     assert advice.resources.cores >= 1
     assert advice.resources.pictures_per_s > 0
@@ -89,6 +92,26 @@ def test_the_page_needs_nothing_else_and_escapes_names(advice: Advice, colours: 
     assert "&lt;b&gt;red" in page
     assert "<b>" not in page
     assert "http" not in page
+
+
+def test_page_and_card_show_the_first_near_duplicates_and_count_the_rest(
+    advice: Advice, colours: Path
+) -> None:
+    files = sorted(colours.rglob("*.png"))[:NAMED_OF_EACH]
+    pictures = tuple(Picture(path, 64 * "0", ("<b>red",), "train") for path in files)
+    pictures = (replace(pictures[0], split="val"), *pictures[1:])
+    near = Near(pictures, {"train": 3_999, "val": 1}, 3, 0.9)
+    suspicions = replace(advice.suspicions, near=Listed(1, (near,)), alike=4_000, across=2)
+    found = replace(advice, suspicions=suspicions)
+    page = render_page(found)
+    assert page.count('src="data:image/jpeg;base64,') == 4
+    assert "3,999 in train and 1 in val, the first two differ in 3 of 256 bits" in page
+    assert f"val, &lt;b&gt;red: {escape(str(files[0]))}<br>train, " in page
+    assert "3,990 more</figcaption>" in page
+    lines = render_card(found).splitlines()
+    assert "4,000 near duplicates in 1 groups, 2 across splits, among 90 pictures" in lines
+    assert "  near: …lours0/<b>red/0.png in val and …lours0/<b>red/1.png in train, of 4,000" in lines
+    assert len(json.dumps(found.to_json()["suspicions"]["near"])) < 5_000
 
 
 def backbones_doubt(path: Path, given: str) -> object:
@@ -140,7 +163,7 @@ def test_pictures_of_noise_have_no_signal_and_are_far_from_imagenet(tmp_path: Pa
     found = give_advice(load_dataset(tmp_path), Request(LITE0, trials=False))
     assert found.plan.transfer == "no signal"
     assert found.similarity.distances[-1].distance > 0.3
-    assert found.suspicions.near == ()
+    assert found.suspicions.near == Listed(0, ())
 
 
 def test_what_random_features_tell_apart_better_is_signal_without_transfer(tmp_path: Path) -> None:
