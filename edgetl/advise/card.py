@@ -2,14 +2,15 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgetl.advise.advisor import Advice
-from edgetl.advise.data import DataFacts, Near, Suspicions
+from edgetl.advise.data import Copies, DataFacts, Suspicions
 from edgetl.advise.resources import Resources
 from edgetl.advise.similarity import Lift, Similarity
 from edgetl.tables import table
+from edgetl_runtime.pictures import Picture
 
 _WIDTH = 80
 _SHOWN = 5
@@ -33,8 +34,10 @@ def _data(data: DataFacts, found: Suspicions) -> list[str]:
     smallest = min(data.per_class, key=lambda name: data.per_class[name])
     low, middle, high = data.sides
     classes = f"{len(data.per_class):,} classes, the smallest {smallest!r} with {data.smallest:,}"
-    damage = f"{len(data.unreadable):,} unreadable, {data.copies:,} exact copies"
-    wrong = f"{data.leaks:,} contents in several splits, {data.conflicts:,} with contradicting labels"
+    damage = f"{data.unreadable.count:,} unreadable, {data.copies:,} exact copies"
+    wrong = (
+        f"{data.leaks.count:,} contents in several splits, {data.conflicts.count:,} with contradicting labels"
+    )
     near = f"{found.alike:,} near duplicates in {found.near.count:,} groups, {found.across:,} across splits"
     lines = [
         f"{splits}; {classes}, the largest {data.imbalance:.1f} times that",
@@ -43,17 +46,41 @@ def _data(data: DataFacts, found: Suspicions) -> list[str]:
         f"{near}, among {found.looked_at:,} pictures",
         _doubts(found),
     ]
-    lines += [f"  near: {_near(one)}" for one in found.near.first[:_SHOWN]]
+    return _wrapped([*lines, *_first(data, found)])
+
+
+def _first(data: DataFacts, found: Suspicions) -> list[str]:
+    """Name the first of each kind."""
+    lines = [f"  left out: {_short(one.path)} {one.reason}" for one in data.unreadable.first[:_SHOWN]]
+    lines += [f"  leakage: {_pair(_differing(one, _split), _split)}" for one in data.leaks.first[:_SHOWN]]
     lines += [
-        f"  doubtful: {one.path.name} is {one.given!r}, looks like {one.suggested!r}"
+        f"  contradiction: {_pair(_differing(one, _label), _label)}" for one in data.conflicts.first[:_SHOWN]
+    ]
+    for one in found.near.first[:_SHOWN]:
+        size = f", of {one.count:,}" if one.count > 2 else ""
+        lines.append(f"  near: {_pair(one.pictures, _split)}{size}")
+    lines += [
+        f"  doubtful: {_short(one.path)} is {one.given!r}, looks like {one.suggested!r}"
         for one in found.doubts[:_SHOWN]
     ]
-    return _wrapped(lines)
+    return lines
 
 
-def _near(one: Near) -> str:
-    first = " and ".join(f"{_short(picture.path)} in {picture.split}" for picture in one.pictures[:2])
-    return f"{first}, of {one.count:,}" if one.count > 2 else first
+def _pair(pictures: Sequence[Picture], say: Callable[[Picture], str]) -> str:
+    return " and ".join(f"{_short(picture.path)} {say(picture)}" for picture in pictures[:2])
+
+
+def _differing(copies: Copies, say: Callable[[Picture], str]) -> list[Picture]:
+    """Return the first of those of which the same is said."""
+    return list({say(picture): picture for picture in reversed(copies.pictures)}.values())[::-1]
+
+
+def _split(picture: Picture) -> str:
+    return f"in {picture.split}"
+
+
+def _label(picture: Picture) -> str:
+    return f"as {'|'.join(picture.labels)!r}"
 
 
 def _short(path: Path) -> str:
@@ -141,7 +168,11 @@ def _number(value: float | None, form: str) -> str:
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
     wrapped = [
-        textwrap.wrap(line, _WIDTH, subsequent_indent="  ", break_long_words=True, drop_whitespace=True)
-        for line in lines
+        textwrap.wrap(line, _WIDTH, subsequent_indent=_indent(line), break_long_words=True) for line in lines
     ]
     return [part for parts in wrapped for part in parts]
+
+
+def _indent(line: str) -> str:
+    """Return the indent of what does not fit a line, two columns beyond its own."""
+    return " " * (2 + len(line) - len(line.lstrip()))

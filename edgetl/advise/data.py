@@ -13,12 +13,13 @@ from edgetl.advise.duplicates import Alike, find_near_duplicates, perceptual_has
 from edgetl.advise.mislabels import FEWEST_PER_CLASS, find_mislabels
 from edgetl.advise.sample import Features, choose
 from edgetl.dataset import Dataset
+from edgetl_exporters.calibration import balanced
 from edgetl_runtime.decode import open_picture
-from edgetl_runtime.pictures import Picture
+from edgetl_runtime.pictures import Picture, Unreadable
 
 # Their headers are read for the resolution.
 _MEASURED = 1_000
-# Of the groups that are found, and of the pictures of each: what advice holds and writes stays small.
+# So many of what is found, and pictures of each group: what advice holds and writes stays small.
 NAMED, NAMED_OF_EACH = 100, 10
 
 _T = TypeVar("_T")
@@ -26,10 +27,21 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[_T]):
-    """The first of what was found, at most `NAMED`, and how many there are in all."""
+    """The first of what was found, and how many there are in all."""
 
     count: int
     first: tuple[_T, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Pictures of the same bytes.
+
+    pictures: at most `NAMED_OF_EACH`, of all splits and sets of labels. count: how many there are in all.
+    """
+
+    pictures: tuple[Picture, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +49,8 @@ class DataFacts:
     """What is known of the pictures from their files and labels.
 
     splits: pictures of each. per_class: training pictures of each class. imbalance: the largest class over
-    the smallest. sides: the 5 %, 50 % and 95 % quantiles of the shorter side, in pixels. unreadable: path and
-    reason. copies: files whose bytes another file has too. leaks: contents in several of the user's own
+    the smallest. sides: the 5 %, 50 % and 95 % quantiles of the shorter side, in pixels. unreadable: what was
+    left out. copies: files whose bytes another file has too. leaks: contents in several of the user's own
     splits. conflicts: contents with contradicting labels.
     """
 
@@ -46,10 +58,10 @@ class DataFacts:
     per_class: Mapping[str, int]
     imbalance: float
     sides: tuple[float, float, float]
-    unreadable: tuple[tuple[str, str], ...]
+    unreadable: Listed[Unreadable]
     copies: int
-    leaks: int
-    conflicts: int
+    leaks: Listed[Copies]
+    conflicts: Listed[Copies]
 
     @property
     def smallest(self) -> int:
@@ -114,11 +126,27 @@ def data_facts(dataset: Dataset) -> DataFacts:
         per_class={name: per_class[name] for name in dataset.classes},
         imbalance=max(per_class.values()) / min(per_class.values()),
         sides=(float(low), float(middle), float(high)),
-        unreadable=tuple((str(one.path), one.reason) for one in dataset.unreadable),
+        unreadable=Listed(len(dataset.unreadable), dataset.unreadable[:NAMED]),
         copies=len(everything) - len({picture.sha256 for picture in everything}),
-        leaks=len(dataset.leaks),
-        conflicts=len(dataset.conflicts),
+        leaks=_copies([one.sha256 for one in dataset.leaks], everything),
+        conflicts=_copies([one.sha256 for one in dataset.conflicts], everything),
     )
+
+
+def _copies(contents: Sequence[str], pictures: Sequence[Picture]) -> Listed[Copies]:
+    """Find the pictures of each content."""
+    found: dict[str, list[Picture]] = {sha256: [] for sha256 in contents[:NAMED]}
+    for picture in pictures:
+        if picture.sha256 in found:
+            found[picture.sha256].append(picture)
+    return Listed(len(contents), tuple(Copies(_various(same), len(same)) for same in found.values()))
+
+
+def _various(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Take a few, of each split and set of labels in turns."""
+    groups = [(one.split, one.labels) for one in pictures]
+    places = balanced([str(one.path) for one in pictures], groups, NAMED_OF_EACH)
+    return tuple(pictures[place] for place in places)
 
 
 def suspect(

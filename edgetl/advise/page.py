@@ -1,20 +1,22 @@
-"""The advice as one HTML page: the card, and thumbnails of suspected pictures. Needs no other file.
+"""The advice as one HTML page: the card, lists, and thumbnails of suspected pictures. Needs no other file.
 
 Everything that comes from the user's files is escaped, and pictures are made anew from their pixels.
 """
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 from edgetl.advise.advisor import Advice
 from edgetl.advise.card import render_card
-from edgetl.advise.data import Doubt, Near
-from edgetl_runtime.pictures import Picture
+from edgetl.advise.data import Copies, Doubt, Listed, Near
+from edgetl_runtime.pictures import Picture, Unreadable
 from edgetl_runtime.preprocess import Preprocess
 
+_T = TypeVar("_T")
 _SHOWN, _OF_EACH = 50, 4
 _THUMBNAIL = Preprocess(128, 1.0, "bilinear")
 _STYLE = """
@@ -28,23 +30,33 @@ img { width: 128px; height: 128px; margin-right: 4px; }
 
 def render_page(advice: Advice) -> str:
     """Return the page."""
-    found = advice.suspicions
+    data, found = advice.data, advice.suspicions
     sections = [
         f"<h1>Advice: {escape(advice.plan.approach)} with {escape(advice.backbone)}</h1>",
         f"<pre>{escape(render_card(advice))}</pre>",
-        _section("Doubtful labels", [_doubt(one) for one in found.doubts[:_SHOWN]], len(found.doubts)),
-        _section(
-            "Near duplicates, in groups", [_near(one) for one in found.near.first[:_SHOWN]], found.near.count
-        ),
+        _section("Left out", _left_out, data.unreadable),
+        _section("Copies in several splits", _copies, data.leaks),
+        _section("Copies with contradicting labels", _copies, data.conflicts),
+        _section("Doubtful labels", _doubt, Listed(len(found.doubts), found.doubts)),
+        _section("Near duplicates, in groups", _near, found.near),
     ]
     head = f'<meta charset="utf-8"><title>edgetl advise</title><style>{_STYLE}</style>'
     body = "\n".join(sections)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _section(title: str, figures: Sequence[str], total: int) -> str:
-    shown = f"{len(figures):,} of {total:,}" if total > len(figures) else f"{total:,}"
-    return "\n".join([f"<h2>{title}: {shown}</h2>", *figures])
+def _section(title: str, draw: Callable[[_T], str], found: Listed[_T]) -> str:
+    drawn = [draw(one) for one in found.first[:_SHOWN]]
+    shown = f"{len(drawn):,} of {found.count:,}" if found.count > len(drawn) else f"{found.count:,}"
+    return "\n".join([f"<h2>{title}: {shown}</h2>", *drawn])
+
+
+def _left_out(one: Unreadable) -> str:
+    return f"<p>{escape(f'{one.path} {one.reason}')}</p>"
+
+
+def _copies(one: Copies) -> str:
+    return _figure([one.pictures[0].path], _named(one.pictures, one.count))
 
 
 def _doubt(one: Doubt) -> str:
@@ -53,15 +65,15 @@ def _doubt(one: Doubt) -> str:
 
 
 def _near(one: Near) -> str:
-    counts = " and ".join(f"{count:,} in {split}" for split, count in one.splits.items())
-    said = f"{counts}, the first two differ in {one.bits} of 256 bits"
+    counts = ", ".join(f"{count:,} in {split}" for split, count in one.splits.items())
+    said = f"{counts}; the first two differ in {one.bits} of 256 bits"
     paths = [picture.path for picture in one.pictures[:_OF_EACH]]
     return _figure(paths, [said, *_named(one.pictures, one.count)])
 
 
 def _named(pictures: Sequence[Picture], count: int) -> list[str]:
     """Say where pictures lie and what they are, and how many more there are."""
-    lines = [f"{one.split or 'no split'}, {'|'.join(one.labels)}: {one.path}" for one in pictures]
+    lines = [f"{one.split}, {'|'.join(one.labels)}: {one.path}" for one in pictures]
     return [*lines, *([f"{count - len(lines):,} more"] if count > len(lines) else [])]
 
 

@@ -32,8 +32,8 @@ class Features:
 
 
 def choose(pictures: Sequence[Picture], count: int) -> tuple[Picture, ...]:
-    """Choose at most `count` pictures, the sets of labels in turns, each content once."""
-    once = list({picture.sha256: picture for picture in pictures}.values())
+    """Choose at most `count` pictures, the sets of labels in turns, each content once of each split."""
+    once = list({(picture.sha256, picture.split): picture for picture in pictures}.values())
     places = balanced([one.sha256 for one in once], [one.labels for one in once], count)
     return tuple(once[place] for place in places)
 

@@ -17,7 +17,7 @@ from edgetl.advise import advisor, backbones, contest
 from edgetl.advise.advisor import Advice, give_advice
 from edgetl.advise.backbones import Candidate
 from edgetl.advise.card import render_card
-from edgetl.advise.data import NAMED_OF_EACH, Listed, Near
+from edgetl.advise.data import NAMED_OF_EACH, Copies, Listed, Near
 from edgetl.advise.follow import advised, follow, request_of
 from edgetl.advise.page import render_page
 from edgetl.advise.request import Request
@@ -28,7 +28,7 @@ from edgetl.cost import Cost, Limits
 from edgetl.dataset import load_dataset
 from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
-from edgetl_runtime.pictures import Picture
+from edgetl_runtime.pictures import Picture, Unreadable
 
 LITE0 = ("efficientnet_lite0",)
 SIDE = 64  # A twelfth of the work.
@@ -61,7 +61,11 @@ def test_the_facts_are_those_of_the_pictures(advice: Advice) -> None:
     assert sum(advice.data.splits.values()) == 90
     assert list(advice.data.per_class) == ["<b>red", "blue", "green"]
     assert advice.data.sides == (40, 40, 40)
-    assert (advice.data.copies, advice.data.leaks, advice.suspicions.near) == (0, 0, Listed(0, ()))
+    assert (advice.data.copies, advice.data.leaks, advice.suspicions.near) == (
+        0,
+        Listed(0, ()),
+        Listed(0, ()),
+    )
     assert advice.suspicions.looked_at == 90
     assert advice.resources.cores >= 1
     assert advice.resources.pictures_per_s > 0
@@ -105,13 +109,43 @@ def test_page_and_card_show_the_first_near_duplicates_and_count_the_rest(
     found = replace(advice, suspicions=suspicions)
     page = render_page(found)
     assert page.count('src="data:image/jpeg;base64,') == 4
-    assert "3,999 in train and 1 in val, the first two differ in 3 of 256 bits" in page
+    assert "3,999 in train, 1 in val; the first two differ in 3 of 256 bits" in page
     assert f"val, &lt;b&gt;red: {escape(str(files[0]))}<br>train, " in page
     assert "3,990 more</figcaption>" in page
     lines = render_card(found).splitlines()
     assert "4,000 near duplicates in 1 groups, 2 across splits, among 90 pictures" in lines
     assert "  near: …lours0/<b>red/0.png in val and …lours0/<b>red/1.png in train, of 4,000" in lines
     assert len(json.dumps(found.to_json()["suspicions"]["near"])) < 5_000
+
+
+def test_page_and_card_name_what_was_left_out_and_copies(advice: Advice, colours: Path) -> None:
+    red, blue = colours / "<b>red" / "0.png", colours / "blue" / "0.png"
+    one, other = Picture(red, 64 * "0", ("<b>red",), "train"), Picture(blue, 64 * "0", ("blue",), "test")
+    facts = replace(
+        advice.data,
+        unreadable=Listed(200, (Unreadable(Path("photos/train/<b>/empty.png"), "is empty"),)),
+        leaks=Listed(1, (Copies((one, one, other), 70),)),
+        conflicts=Listed(1, (Copies((one, one, other), 3),)),
+    )
+    found = replace(advice, data=facts)
+    page = render_page(found)
+    assert page.count('src="data:image/jpeg;base64,') == 2  # Copies look the same: one thumbnail for all.
+    assert "<h2>Left out: 1 of 200</h2>\n<p>photos/train/&lt;b&gt;/empty.png is empty</p>" in page
+    assert "<h2>Copies in several splits: 1</h2>" in page
+    assert f"<br>test, blue: {blue}<br>67 more</figcaption>" in page
+    assert f"<br>test, blue: {blue}</figcaption>" in page
+    lines = render_card(found).splitlines()
+    assert "  left out: train/<b>/empty.png is empty" in lines
+    assert "  leakage: …lours0/<b>red/0.png in train and colours0/blue/0.png in test" in lines
+    place = lines.index("  contradiction: …lours0/<b>red/0.png as '<b>red' and colours0/blue/0.png as")
+    assert lines[place + 1] == "    'blue'"
+    assert max(map(len, lines)) <= 80
+    told = found.to_json()["data"]
+    assert told["unreadable"] == {
+        "count": 200,
+        "first": [{"path": "photos/train/<b>/empty.png", "reason": "is empty"}],
+    }
+    assert told["leaks"]["first"][0]["pictures"][2]["path"] == str(blue)
 
 
 def backbones_doubt(path: Path, given: str) -> object:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgetl.advise.sample import part
+from edgetl.advise.sample import choose, part
 from edgetl.dataset import Dataset, split_dataset
 from edgetl_runtime.pictures import Index, Picture, Split, Task
 
@@ -41,3 +41,12 @@ def test_a_part_with_each_class_has_no_more_pictures_than_were_asked_for() -> No
     few = part(dataset_of("single_label", 30 * ["a", "b", "c"]), 12, 9)
     assert (len(few.train), len(few.val)) == (12, 9)
     assert {one.labels for one in few.train} == {("a",), ("b",), ("c",)}
+
+
+def test_copies_are_chosen_once_of_each_split() -> None:
+    given = [
+        Picture(Path(f"{split}/{number}.png"), 64 * "0", ("a",), split)
+        for split in ("val", "test")
+        for number in range(3)
+    ]
+    assert [one.split for one in choose(given, 10)] == ["val", "test"]
