@@ -29,7 +29,7 @@ img { width: 128px; height: 128px; margin-right: 4px; }
 
 
 def render_page(advice: Advice) -> str:
-    """Return the page."""
+    """Return the page; in names that are not valid UTF-8, stray bytes are escaped."""
     data, found = advice.data, advice.suspicions
     sections = [
         f"<h1>Advice: {escape(advice.plan.approach)} with {escape(advice.backbone)}</h1>",
@@ -41,7 +41,7 @@ def render_page(advice: Advice) -> str:
         _section("Near duplicates, in groups", _near, found.near),
     ]
     head = f'<meta charset="utf-8"><title>edgetl advise</title><style>{_STYLE}</style>'
-    body = "\n".join(sections)
+    body = "\n".join(sections).encode("utf-8", "backslashreplace").decode()
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 

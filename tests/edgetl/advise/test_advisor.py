@@ -118,6 +118,12 @@ def test_page_and_card_show_the_first_near_duplicates_and_count_the_rest(
     assert len(json.dumps(found.to_json()["suspicions"]["near"])) < 5_000
 
 
+def test_the_page_can_hold_names_that_are_not_utf_8(advice: Advice) -> None:
+    left_out = Listed(1, (Unreadable(Path("caf\udce9.jpg"), "is empty"),))
+    page = render_page(replace(advice, data=replace(advice.data, unreadable=left_out)))
+    assert b"<p>caf\\udce9.jpg is empty</p>" in page.encode()
+
+
 def test_page_and_card_name_what_was_left_out_and_copies(advice: Advice, colours: Path) -> None:
     red, blue = colours / "<b>red" / "0.png", colours / "blue" / "0.png"
     one, other = Picture(red, 64 * "0", ("<b>red",), "train"), Picture(blue, 64 * "0", ("blue",), "test")
