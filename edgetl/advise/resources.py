@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from edgetl.advise.request import Request
 from edgetl.backbones import Backbone
+from edgetl.decoded import decoded
 from edgetl.device import best_device
 from edgetl.forward import BATCH, best_forward, fast_precision, open_forward
 from edgetl.frozen import FrozenStages
@@ -23,8 +25,9 @@ from edgetl.views import training_views
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.remembered import cache_folder
+from edgetl_runtime.surroundings import free_memory
 
-_TIMED_PICTURES = 2 * BATCH
+_TIMED_PICTURES = 8 * BATCH
 _FEWEST_EPOCHS = 3  # What a training shortens a step to before it leaves it out.
 # Solving the head over its grid of penalties: seconds for each row, 1,280 features and ten classes.
 _SOLVE_S_PER_ROW = 2e-3
@@ -34,9 +37,9 @@ _SOLVE_S_PER_ROW = 2e-3
 class Resources:
     """The machine and what it makes of this task.
 
-    memory_bytes: free now. disk_bytes: free where the cache lies. accelerator: a GPU's name or the empty
-    text. pictures_per_s: of feature extraction, decoding included. minutes: by approach, extraction
-    included. budget_minutes: what was allowed.
+    memory_bytes: that can still be had; all there is where the system does not tell. disk_bytes: free where
+    the cache lies. accelerator: a GPU's name or the empty text. pictures_per_s: of feature extraction,
+    decoding included. minutes: by approach, extraction included. budget_minutes: what was allowed.
     """
 
     cores: int
@@ -60,7 +63,7 @@ class Speeds:
 
 
 def measure_speeds(backbone: Backbone, pictures: Sequence[Picture]) -> Speeds:
-    """Time the extraction of a few pictures and a training step on made-up activations."""
+    """Time the extraction of a few pictures, as a training does it, and a step on made-up activations."""
     stages = len(backbone.stages)
     sizes = [sum(p.numel() for p in stage.module.parameters()) for stage in backbone.stages]
     cuts = sorted(stages - count for count in derive_steps(sizes))
@@ -108,7 +111,7 @@ def resources(speeds: Speeds, train: int, val: int, request: Request) -> Resourc
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return Resources(
         cores=read_environment().cores,
-        memory_bytes=os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        memory_bytes=_memory_bytes(),
         disk_bytes=shutil.disk_usage(place).free,
         accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         pictures_per_s=1 / speeds.extract,
@@ -117,16 +120,23 @@ def resources(speeds: Speeds, train: int, val: int, request: Request) -> Resourc
     )
 
 
+def _memory_bytes() -> int:
+    free = free_memory()
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if free is None else free
+
+
 def _extract_seconds(backbone: Backbone, pictures: Sequence[Picture]) -> float:
     name, size = best_forward(), backbone.native.size
     run = open_forward(name, FrozenStages(backbone, ()).eval(), size, fast_precision(name))
-    blank = np.zeros((BATCH, size, size, 3), np.uint8)
-    run.start([blank] * (_TIMED_PICTURES // BATCH))()  # The first run allocates.
+    run.start([np.zeros((BATCH, size, size, 3), np.uint8)] * 2)()  # The first run allocates.
     chosen = [pictures[i % len(pictures)] for i in range(_TIMED_PICTURES)]
-    preprocess = backbone.native.preprocess()
     begun = time.perf_counter()
-    pixels: NDArray[np.uint8] = np.stack([preprocess(one.path) for one in chosen])
-    run.start([pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)])()
+    # An empty folder: pixels that this advice has kept would come in no time.
+    with tempfile.TemporaryDirectory() as empty:
+        batches = decoded(Path(empty), backbone.native.preprocess(), chosen, room=0)
+        pending = [run.start([images]) for _, images in batches]
+    for wait in pending:
+        wait()
     return (time.perf_counter() - begun) / len(chosen)
 
 

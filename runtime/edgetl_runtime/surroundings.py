@@ -6,6 +6,7 @@ It reads files and names, imports no engine and judges nothing. What the system 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from importlib import metadata, util
 from importlib.machinery import ModuleSpec
@@ -19,16 +20,21 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
     Asked are the groups that this process is in, and all above them: the least limit counts.
     """
-    found = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        if number == "0" and not controllers:
-            found += [_quota_2(folder) for folder in _up(root / "sys/fs/cgroup", group)]
-        elif "cpu" in controllers.split(","):
-            found += [_quota_1(folder) for folder in _up(root / "sys/fs/cgroup" / controllers, group)]
-            found += [_quota_1(folder) for folder in _up(root / "sys/fs/cgroup/cpu", group)]
+    found = [
+        _quota_2(folder) if version == 2 else _quota_1(folder) for version, folder in _groups(root, "cpu")
+    ]
     return min((quota for quota in found if quota is not None), default=None)
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Return how many bytes this process can still have; None where the system does not tell.
+
+    That is what the kernel could free, its page cache included, or what the limits of a container leave.
+    """
+    available = re.search(r"^MemAvailable: +(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
+    found = [_left(folder, version) for version, folder in _groups(root, "memory")]
+    found.append(1024 * int(available[1]) if available else None)
+    return min((left for left in found if left is not None), default=None)
 
 
 def accelerators(nodes: Path = Path("/dev/accel")) -> Accel:
@@ -65,6 +71,20 @@ def find(module: str) -> ModuleSpec | None:
         return None
 
 
+def _groups(root: Path, controller: str) -> list[tuple[int, Path]]:
+    """Return the folders of the groups that this process is in, and of all above, each with its version."""
+    found = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0" and not controllers:
+            found += [(2, folder) for folder in _up(root / "sys/fs/cgroup", group)]
+        elif controller in controllers.split(","):
+            found += [(1, folder) for folder in _up(root / "sys/fs/cgroup" / controllers, group)]
+            found += [(1, folder) for folder in _up(root / "sys/fs/cgroup" / controller, group)]
+    return found
+
+
 def _up(top: Path, group: str) -> list[Path]:
     """Return the folder of a group and of all above it; inside a container only the top one is there."""
     parts = [part for part in group.split("/") if part not in ("", "..")]
@@ -85,6 +105,18 @@ def _cores(limit: str, period: str) -> float | None:
     if not (limit.isdigit() and period.isdigit() and int(period)):
         return None
     return int(limit) / int(period)
+
+
+def _left(folder: Path, version: int) -> int | None:
+    """Return what a group's limit leaves: files that it has read and no longer uses do not count."""
+    names = ("memory.max", "memory.current", "inactive_file")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    limit, used = (_text(folder / name).strip() for name in names[:2])
+    cache = re.search(rf"^{names[2]} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+    if not (limit.isdigit() and used.isdigit()):
+        return None
+    return max(0, int(limit) - int(used) + (int(cache[1]) if cache else 0))
 
 
 def _text(path: Path) -> str:

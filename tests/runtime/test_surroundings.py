@@ -7,7 +7,14 @@ from types import ModuleType
 import pytest
 
 from edgetl_runtime import surroundings
-from edgetl_runtime.surroundings import accelerators, cpu_quota, find, has_npu_compiler, installed_of
+from edgetl_runtime.surroundings import (
+    accelerators,
+    cpu_quota,
+    find,
+    free_memory,
+    has_npu_compiler,
+    installed_of,
+)
 
 
 def system(root: Path, files: dict[str, str]) -> Path:
@@ -64,6 +71,61 @@ def test_the_quota_of_a_container_is_the_least_above_this_process(
 def test_the_quota_of_this_process_is_none_or_a_number_of_cores() -> None:
     quota = cpu_quota()
     assert quota is None or quota > 0
+
+
+GIB = 1 << 30
+# A machine that keeps 20 GiB of pictures in its page cache has little that is free and much to give.
+MEMINFO = {
+    "proc/meminfo": f"MemTotal: {32 * GIB >> 10} kB\nMemFree: 1024 kB\nMemAvailable:   {24 * GIB >> 10} kB\n"
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, None),
+        (MEMINFO, 24 * GIB),
+        ({"proc/meminfo": "MemTotal: 1024 kB\n"}, None),  # Linux before 3.14.
+        (
+            MEMINFO
+            | {
+                "proc/self/cgroup": "0::/pods/mine\n",
+                "sys/fs/cgroup/pods/memory.max": f"{4 * GIB}\n",
+                "sys/fs/cgroup/pods/memory.current": f"{3 * GIB}\n",
+                "sys/fs/cgroup/pods/memory.stat": f"anon 5\ninactive_file {2 * GIB}\n",
+                "sys/fs/cgroup/pods/mine/memory.max": "max\n",
+                "sys/fs/cgroup/pods/mine/memory.current": f"{GIB}\n",
+            },
+            3 * GIB,
+        ),
+        (
+            MEMINFO
+            | {
+                "proc/self/cgroup": "4:memory:/a\n2:cpu,cpuacct:/a\n",
+                "sys/fs/cgroup/memory/a/memory.limit_in_bytes": f"{2 * GIB}\n",
+                "sys/fs/cgroup/memory/a/memory.usage_in_bytes": f"{2 * GIB}\n",
+                "sys/fs/cgroup/memory/a/memory.stat": f"inactive_file 7\ntotal_inactive_file {GIB}\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",  # No limit.
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": f"{9 * GIB}\n",
+            },
+            GIB,
+        ),
+        (  # More than the limit, until the kernel ends a process.
+            MEMINFO
+            | {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/memory.max": f"{GIB}\n",
+                "sys/fs/cgroup/memory.current": f"{2 * GIB}\n",
+            },
+            0,
+        ),
+        (MEMINFO | {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "nonsense\n"}, 24 * GIB),
+    ],
+)
+def test_free_memory_is_what_the_kernel_can_free_within_the_limits_of_a_container(
+    tmp_path: Path, files: dict[str, str], free: int | None
+) -> None:
+    assert free_memory(system(tmp_path, files)) == free
 
 
 def test_accelerators_are_open_where_one_of_their_nodes_is(
