@@ -62,4 +62,4 @@ def finetune_as(
     for line in dataset.notes():
         watcher.note(line)
     followed, advice = advised(dataset, recipe, named, checkpoint_folder(out), watcher)
-    return train(dataset, followed, out, watcher, source=data, advice=advice or None)
+    return train(dataset, followed, out, watcher, source=data, advice=advice or None, others=recipe.unfreeze)

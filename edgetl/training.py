@@ -6,7 +6,7 @@ what comes next, and keeps the best so far whatever happens.
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from edgetl.events import Watcher
 from edgetl.job import flushed_denormals, prepare
 from edgetl.outcome import describe, write_outcome
 from edgetl.pursuit import Attempt, ending, next_recipe
-from edgetl.recipe import Recipe
+from edgetl.recipe import Recipe, Unfreeze
 from edgetl.run import FACTS, Run, read_run
 from edgetl.scoring import compare
 from edgetl_runtime import atomic
@@ -34,6 +34,7 @@ def train(
     *,
     source: Path | None = None,
     advice: Mapping[str, Any] | None = None,
+    others: Unfreeze | None = None,
 ) -> Run:
     """Fine-tune a backbone on a dataset and leave a run.
 
@@ -45,13 +46,15 @@ def train(
         out: the run's folder; must not exist, unless it is a run that Ctrl-C interrupted.
         source: what `load_dataset` was given, for the record: export reads the pictures there again.
         advice: where the recipe comes from, for the record.
+        others: what other backbones tune for a target, where the recipe's own stages were planned for its
+            backbone alone; None takes the recipe's.
 
     Raises:
         InputError: `out` exists or cannot be made, the backbone cannot be had, the disk is full.
     """
     refuse_place(out)
     check_names(dataset)
-    pursuit = Pursuit(dataset, recipe, checkpoint_folder(out), watcher or Watcher())
+    pursuit = Pursuit(dataset, recipe, checkpoint_folder(out), watcher or Watcher(), others)
     interrupted = False
     try:
         pursuit.run()
@@ -76,10 +79,13 @@ def train(
 class Pursuit:
     """The attempts of a training, one after another, and the best of them."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, folder: Path, watcher: Watcher) -> None:
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, folder: Path, watcher: Watcher, others: Unfreeze | None = None
+    ) -> None:
         self.watcher = watcher
         self.best: Outcome | None = None
         self._dataset, self._recipe, self._folder = dataset, recipe, folder
+        self._others = recipe if others is None else replace(recipe, unfreeze=others)
         self._tried: list[Attempt] = []
 
     def run(self) -> None:
@@ -89,7 +95,7 @@ class Pursuit:
         while following is not None:
             recipe, reason = following
             self._try(recipe, reason, deadline)
-            following = next_recipe(self._recipe, self._tried, deadline - time.monotonic())
+            following = next_recipe(self._others, self._tried, deadline - time.monotonic())
             if following is not None:
                 self.watcher.note(f"Next: {following[0].backbone}; {following[1]}.")
         if told := ending(self._recipe, self._tried, deadline - time.monotonic()):

@@ -73,10 +73,12 @@ def follow(recipe: Recipe, advice: Mapping[str, Any], named: Collection[str]) ->
     """Take the backbone and the plan, unless the user has named a part of it: half a plan is none.
 
     The time that the advice took is gone from the budget. Other backbones, which a target may ask for, follow
-    in the order that the advice found.
+    in the order that the advice found. For a target, stages are tuned after a planned head that misses it.
     """
     settings = check_keys(advice["plan"]["settings"], "the plan")
     planned = {} if set(settings) & set(named) else settings
+    if recipe.target_accuracy is not None and planned.get("unfreeze") == ():
+        planned = {}  # Every training begins with the head, and ends with it where that reaches the target.
     left = max(1.0, recipe.time_budget_s - advice["seconds"])
     chosen = advice["backbone"]
     others = [one["name"] for one in advice["candidates"] if not one["left_out"] and one["name"] != chosen]
