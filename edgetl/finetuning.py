@@ -61,5 +61,6 @@ def finetune_as(
     dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
     for line in dataset.notes():
         watcher.note(line)
+    refuse_place(out, {"pictures": dataset.split_fingerprint})  # Before the advice, which takes minutes.
     followed, advice = advised(dataset, recipe, named, checkpoint_folder(out), watcher)
     return train(dataset, followed, out, watcher, source=data, advice=advice or None, others=recipe.unfreeze)

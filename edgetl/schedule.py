@@ -16,6 +16,7 @@ from torch import nn
 
 from edgetl.autocast import bf16_pays
 from edgetl.checkpoint import Slot
+from edgetl.dataset import Dataset
 from edgetl.device import best_device
 from edgetl.events import Watcher
 from edgetl.eviction import cap_bytes, room_bytes
@@ -23,6 +24,7 @@ from edgetl.extraction import activations_folder
 from edgetl.frozen import FrozenStages
 from edgetl.job import Job
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
+from edgetl.recipe import Recipe
 from edgetl.stages import Span
 from edgetl.tail import StepData, seconds_per_epoch, tail_from
 from edgetl.tuner import Tuning
@@ -159,10 +161,16 @@ def derive_epochs(pictures: int, from_scratch: bool = False) -> int:
     return min(most, max(_FEWEST_EPOCHS, round(in_all / pictures)))
 
 
+def training_facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """Return, as JSON can hold it, what makes two trainings the same: pictures, who sees which, settings."""
+    settings = {name: value for name, value in recipe.to_json().items() if name not in _WITHOUT_EFFECT}
+    facts: dict[str, Any] = json.loads(json.dumps({"pictures": dataset.split_fingerprint, **settings}))
+    return facts
+
+
 def job_hash(job: Job, **more: object) -> str:
-    """Hash the pictures and who sees which, what matters of the recipe, and more."""
-    recipe = {name: value for name, value in job.recipe.to_json().items() if name not in _WITHOUT_EFFECT}
-    facts = {"recipe": recipe, "dataset": job.dataset.split_fingerprint, **more}
+    """Hash what makes a training the same, and more."""
+    facts = {"training": training_facts(job.dataset, job.recipe), **more}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

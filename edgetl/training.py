@@ -19,10 +19,14 @@ from edgetl.outcome import describe, write_outcome
 from edgetl.pursuit import Attempt, ending, next_recipe
 from edgetl.recipe import Recipe, Unfreeze
 from edgetl.run import FACTS, Run, read_run
+from edgetl.schedule import read_json, training_facts
 from edgetl.scoring import compare
 from edgetl_runtime import atomic
-from edgetl_runtime.atomic import replacing_folder
+from edgetl_runtime.atomic import replacing_folder, write_json
 from edgetl_runtime.errors import InputError
+
+# Beside the checkpoints of an interrupted run: what it is a training of.
+_TRAINING = "training.json"
 
 
 @flushed_denormals()
@@ -43,16 +47,17 @@ def train(
     result it is raised again.
 
     Args:
-        out: the run's folder; must not exist, unless it is a run that Ctrl-C interrupted.
+        out: the run's folder; must not exist, unless it is a run of this training that Ctrl-C interrupted.
         source: what `load_dataset` was given, for the record: export reads the pictures there again.
         advice: where the recipe comes from, for the record.
         others: what other backbones tune for a target, where the recipe's own stages were planned for its
             backbone alone; None takes the recipe's.
 
     Raises:
-        InputError: `out` exists or cannot be made, the backbone cannot be had, the disk is full.
+        InputError: `out` exists, or is an interrupted run of another training, or cannot be made; the
+            backbone cannot be had, the disk is full.
     """
-    refuse_place(out)
+    refuse_place(out, training_facts(dataset, recipe))
     check_names(dataset)
     pursuit = Pursuit(dataset, recipe, checkpoint_folder(out), watcher or Watcher(), others)
     interrupted = False
@@ -69,6 +74,8 @@ def train(
     search = pursuit.facts() | {"advice": dict(advice or {})}
     logits = best.verify_logits()
     run = describe(best, origin, logits, interrupted, search)
+    if interrupted:  # First, so that no run stands beside the facts of another training.
+        write_json(checkpoint_folder(out) / _TRAINING, training_facts(dataset, recipe))
     with replacing_folder(out, overwrite=_goes_on(out)) as folder:
         write_outcome(folder, run, best, logits)
     if not interrupted:
@@ -128,15 +135,30 @@ class Pursuit:
         return {"attempts": [asdict(one) for one in self._tried], "probes": [asdict(one) for one in probes]}
 
 
-def refuse_place(out: Path) -> None:
-    """Refuse a place where no run can be written and none goes on; see `atomic.refuse_place`."""
+def refuse_place(out: Path, known: Mapping[str, Any] | None = None) -> None:
+    """Refuse a place where no run can be written and none goes on; see `atomic.refuse_place`.
+
+    Args:
+        known: those of the `training_facts` of what will be trained that are known already.
+
+    Raises:
+        InputError: besides, a run is there that Ctrl-C interrupted, and it is of another training.
+    """
     if not _goes_on(out):
         atomic.refuse_place(out)
+        return
+    there = read_json(checkpoint_folder(out) / _TRAINING)
+    if other := [name for name, value in (known or {}).items() if there.get(name) != value]:
+        raise InputError(
+            f"{str(out)!r} is what Ctrl-C left of another training, whose {', '.join(other)} differ. Repeat "
+            "that one's command to go on with it; for this one choose another --out, or remove it."
+        )
 
 
 def _goes_on(out: Path) -> bool:
     """Tell whether a run is there that Ctrl-C interrupted and whose checkpoints are still here."""
-    return (out / FACTS).is_file() and checkpoint_folder(out).is_dir() and read_run(out).interrupted
+    kept = (out / FACTS).is_file() and (checkpoint_folder(out) / _TRAINING).is_file()
+    return kept and read_run(out).interrupted
 
 
 def _attempt(recipe: Recipe, outcome: Outcome | None, seconds: float, told: tuple[str, str]) -> Attempt:

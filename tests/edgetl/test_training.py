@@ -228,6 +228,47 @@ def test_the_same_call_goes_on_after_ctrl_c_to_the_same_bits(
         train(dataset, RECIPE, out)
 
 
+@pytest.mark.parametrize(
+    ("change", "named"), [({"decay": 3.0, "seed": 1}, "decay, seed"), ({"unfreeze": (2,)}, "unfreeze")]
+)
+def test_an_interrupted_run_is_not_overwritten_by_another_training(
+    change: dict[str, Any], named: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    out, diary = tmp_path / "run", Diary()
+    train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, ("last 2 stages", 1)))
+    before = (out / MODEL).read_bytes()
+    with pytest.raises(InputError) as refused:
+        train(dataset, replace(RECIPE, **change), out, diary)
+    assert str(refused.value) == (
+        f"{str(out)!r} is what Ctrl-C left of another training, whose {named} differ. Repeat that one's "
+        "command to go on with it; for this one choose another --out, or remove it."
+    )
+    assert (diary.phases, (out / MODEL).read_bytes()) == ([], before)
+    train(dataset, RECIPE, out, diary)
+    assert diary.epochs[0] == ("last 2 stages", 2)
+
+
+def test_an_interrupted_run_is_not_overwritten_by_a_training_on_other_pictures(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    out, others = tmp_path / "run", colour_folder(tmp_path / "others", 8)
+    train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, ("last 2 stages", 1)))
+    before, diary = (out / MODEL).read_bytes(), Diary()
+    with pytest.raises(InputError, match="left of another training, whose pictures differ"):
+        edgetl.finetune(others, out, watcher=diary, backbone="auto")
+    assert diary.phases == ["pictures"]
+    assert (out / MODEL).read_bytes() == before
+
+
+@pytest.mark.usefixtures("generous")
+def test_another_budget_or_target_makes_no_other_training(dataset: Dataset, tmp_path: Path) -> None:
+    diary = Diary()
+    train(dataset, RECIPE, tmp_path / "run", Interrupting(KeyboardInterrupt, ("last 2 stages", 1)))
+    changed = replace(RECIPE, time_budget_s=6000.0, target_accuracy=1.0, candidates=())
+    assert not train(dataset, changed, tmp_path / "run", diary).interrupted
+    assert ("last 2 stages", 1) not in diary.epochs
+
+
 @pytest.mark.usefixtures("generous")
 def test_a_full_disk_is_told_and_nothing_is_lost(
     finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
