@@ -1,7 +1,7 @@
 """`--backbone auto`: a recipe as the advice has it; what the user has named stays.
 
 The advice is kept beside the training's checkpoints: a training that goes on after a kill goes on as advised,
-whatever the machine measures then.
+whatever the machine measures then, and with another time budget as well.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from edgetl.recipe import Recipe, check_keys
 from edgetl_runtime.atomic import write_text
 
 AUTO = "auto"
-_FILE = "advice.json"
+# What may change without making another training of one that has begun.
+_MAY_CHANGE = {"time_budget_s", "target_accuracy"}
 # What advice is asked for, rather than what it is given.
 _ASKED = (
     "backbone",
@@ -44,14 +45,17 @@ def advised(
     """
     if recipe.backbone != AUTO:
         return recipe, {}
-    key = _key(dataset, recipe, named)
-    kept = _read(folder / _FILE)
-    if kept.get("key") != key:
+    place = folder / f"advice-{_key(dataset, recipe, named)}.json"
+    kept = _read(place)
+    other_budget = kept.get("time_budget_s") != recipe.time_budget_s
+    if not kept or (other_budget and not any(folder.glob("attempt-*"))):
         from edgetl.advise.advisor import give_advice  # It brings all of scikit-learn, pandas with it.
 
         advice = give_advice(dataset, request_of(recipe, named), watcher)
-        kept = {"key": key, "advice": advice.to_json()}
-        write_text(folder / _FILE, json.dumps(kept, indent=2) + "\n")
+        kept = {"time_budget_s": recipe.time_budget_s, "advice": advice.to_json()}
+        write_text(place, json.dumps(kept, indent=2) + "\n")
+    elif other_budget:
+        watcher.note(f"Goes on as advised for {kept['time_budget_s']:g} s; a fresh --out is advised anew.")
     found: Mapping[str, Any] = kept["advice"]
     plan = found["plan"]
     watcher.note(f"As advised: {plan['approach']} with {found['backbone']}. {plan['reasons'][0]}")
@@ -87,8 +91,9 @@ def follow(recipe: Recipe, advice: Mapping[str, Any], named: Collection[str]) ->
 
 
 def _key(dataset: Dataset, recipe: Recipe, named: Collection[str]) -> str:
-    facts = [dataset.split_fingerprint, recipe.to_json(), sorted(named)]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    settings = {name: value for name, value in recipe.to_json().items() if name not in _MAY_CHANGE}
+    facts = [dataset.split_fingerprint, settings, sorted(set(named) - _MAY_CHANGE)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _read(path: Path) -> dict[str, Any]:

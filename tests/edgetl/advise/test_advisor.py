@@ -25,7 +25,8 @@ from edgetl.advise.resources import Speeds
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone, create_backbone
 from edgetl.cost import Cost, Limits
-from edgetl.dataset import load_dataset
+from edgetl.dataset import Dataset, load_dataset
+from edgetl.events import Watcher
 from edgetl.recipe import Recipe
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Unreadable
@@ -331,6 +332,26 @@ def test_a_training_that_goes_on_keeps_its_advice(colours: Path, tmp_path: Path,
     assert diary.notes[0].startswith(f"As advised: {advice.plan.approach} with efficientnet_lite0.")
     named = Recipe(backbone="efficientnet_lite1")
     assert advised(dataset, named, set(), tmp_path, diary) == (named, {})
+
+
+@pytest.mark.parametrize(("begun", "asked"), [(False, 2), (True, 1)])
+def test_another_budget_is_advised_anew_until_the_training_has_begun(
+    begun: bool, asked: int, colours: Path, tmp_path: Path, advice: Advice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, diary, budgets = load_dataset(colours), Diary(), []
+
+    def give(dataset: Dataset, request: Request, watcher: Watcher) -> Advice:
+        budgets.append(request.time_budget_s)
+        return advice
+
+    monkeypatch.setattr("edgetl.advise.advisor.give_advice", give)
+    advised(dataset, Recipe(backbone="auto", time_budget_s=60), {"time_budget_s"}, tmp_path, diary)
+    (tmp_path / ("attempt-1" if begun else "else")).mkdir()
+    longer = Recipe(backbone="auto", time_budget_s=6000, target_accuracy=0.9)
+    recipe, _ = advised(dataset, longer, {"time_budget_s", "target_accuracy"}, tmp_path, diary)
+    assert budgets == [60, 6000][:asked]
+    assert recipe.time_budget_s == 6000 - advice.seconds
+    assert ("Goes on as advised for 60 s; a fresh --out is advised anew." in diary.notes) is begun
 
 
 @pytest.mark.parametrize(
