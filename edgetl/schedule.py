@@ -77,7 +77,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is decided of a step before its first epoch. wanted: the epochs it would have with more time."""
+    """What is decided of a step before its first epoch.
+
+    wanted: the epochs it would have with more time. time_budget_s: of the training that decided it.
+    """
 
     key: str
     epochs: int
@@ -85,6 +88,7 @@ class Settled:
     learning_rate: float
     race: tuple[Contender, ...]
     bf16: bool
+    time_budget_s: float = 0.0
 
 
 def make_plan(job: Job, folder: Path) -> Plan:
@@ -107,6 +111,8 @@ def settle(
 ) -> Settled | None:
     """Decide on epochs, rate and precision of a step, or take what was decided before an interruption.
 
+    Another time budget decides anew until the first epoch is done; from there on the schedule stays.
+
     Args:
         plain: the step's tuning, at a rate that is still to be replaced.
         error: share of wrong answers of the best so far, on the choosing half.
@@ -116,7 +122,12 @@ def settle(
     """
     place = slot.folder / f"{slot.name}.json"
     if (kept := read_json(place)).get("key") == key:
-        return _settled(kept)
+        before = _settled(kept)
+        other_budget = before.time_budget_s != job.recipe.time_budget_s
+        if not other_budget or slot.load(key) is not None:
+            if other_budget and before.epochs < before.wanted:
+                job.watcher.note(_stays_short(before))
+            return before
     wanted = job.recipe.epochs or derive_epochs(len(data.targets), job.from_scratch)
     epochs = _affordable_epochs(job, tail, data, plain, wanted)
     if not epochs:
@@ -126,7 +137,8 @@ def settle(
     if job.recipe.precision == "auto":
         bf16, told = bf16_pays(tail, data, plain)
         job.watcher.note(told)
-    settled = Settled(key, epochs, wanted, found.winner, found.contenders, bf16)
+    budget = job.recipe.time_budget_s
+    settled = Settled(key, epochs, wanted, found.winner, found.contenders, bf16, budget)
     write_json(place, asdict(settled))
     return settled
 
@@ -251,6 +263,12 @@ def _told(found: Race) -> str:
         for one in found.contenders
     )
     return f"learning rate {found.winner:.2g} won the race (validation loss by lap: {laps})"
+
+
+def _stays_short(settled: Settled) -> str:
+    epochs = f"{settled.epochs} of {settled.wanted} epochs"
+    budget = f"{settled.time_budget_s:g} s"
+    return f"The step stays at {epochs}, to which {budget} had shortened it; a fresh --out trains it whole."
 
 
 def _settled(kept: Mapping[str, Any]) -> Settled:

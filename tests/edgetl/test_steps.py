@@ -1,13 +1,14 @@
 """Steps: which ones the time and the disk allow, how long they get, and what is kept of them."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from edgetl_factories import Diary, Killed, tiny_activations, tiny_job
+from edgetl_factories import Diary, Interrupting, Killed, tiny_activations, tiny_job
 from torch import Tensor
 
 from edgetl import schedule
@@ -272,6 +273,50 @@ def test_a_killed_step_goes_on_with_the_epochs_that_were_settled(
     assert resumed.epochs == whole.epochs[1:]
     assert runs["killed"][1:] == runs["whole"][1:]
     assert same(runs["killed"][0], runs["whole"][0])
+
+
+@pytest.mark.usefixtures("slow")
+def test_another_budget_settles_anew_a_step_that_has_not_begun(tmp_path: Path) -> None:
+    """The first dies after its race, when the training begins."""
+    diary, job = Diary(), tiny_job(Interrupting(Killed, "last stage, "), seconds=350, epochs=12, patience=0)
+    with pytest.raises(Killed):
+        take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert json.loads((tmp_path / "step-3-4.json").read_text())["epochs"] == 3
+    job = tiny_job(diary, seconds=6000, time_budget_s=6000.0, epochs=12, patience=0)
+    taken = take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert taken is not None
+    assert taken[1].tuned is not None
+    assert taken[1].tuned.planned == (12, 12)
+    assert len(diary.epochs) == 12
+    assert diary.notes == []
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("done", [1, 3])
+def test_another_budget_leaves_a_shortened_step_that_has_begun_as_long_as_it_was_and_says_so(
+    done: int, tmp_path: Path
+) -> None:
+    diary = Diary()
+    first = tiny_job(
+        Interrupting(Killed, ("last stage", done)), seconds=350, time_budget_s=350.0, epochs=12, patience=0
+    )
+    with pytest.raises(Killed):
+        take_step(first, tiny_activations(first), begin(first), last(1), tmp_path)
+    job = tiny_job(diary, seconds=6000, time_budget_s=6000.0, epochs=12, patience=0)
+    taken = take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert taken is not None
+    assert [number for _, number in diary.epochs] == [1, 2, 3][done:]
+    told = "The step stays at 3 of 12 epochs, to which 350 s had shortened it; a fresh --out trains it whole."
+    assert diary.notes == [told]
+
+
+def test_another_budget_changes_nothing_about_a_whole_step(tmp_path: Path) -> None:
+    diary, mortal = Diary(), Interrupting(Killed, ("last stage", 1))
+    for watcher, budget in ((mortal, 600.0), (diary, 6000.0)):
+        job = tiny_job(watcher, time_budget_s=budget, epochs=2)
+        with nullcontext() if watcher is diary else pytest.raises(Killed):
+            take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert (diary.epochs, diary.notes) == ([("last stage", 2)], [])
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 0.021}, {"decay": 2.0}])
