@@ -80,12 +80,15 @@ def go_on(outcome: Outcome) -> None:
             outcome.left_out |= outcome.plan.without_steps(full, job.watcher).reasons()
             return
         outcome.activations = found
-    for span in spans:
+    for place, span in enumerate(spans):
         if outcome.done:
             return
         taken = take_step(job, outcome.activations, outcome.best, span, outcome.folder)
         if taken is None:
-            outcome.left_out[job.step_name(span)] = "the time budget is used up"
+            left_out = dict.fromkeys(map(job.step_name, spans[place:]), "the time budget is used up")
+            for name, reason in left_out.items():
+                job.watcher.note(f"Left out: {name}; {reason}.")
+            outcome.left_out |= left_out
             return
         outcome.best, step = taken
         outcome.steps.append(step)

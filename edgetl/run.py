@@ -41,7 +41,8 @@ class Run:
     backbone: the name that makes the network. preprocess, mean, std: what it is fed. temperature: of the
     logits, fitted on the choosing half of validation. dataset: path, fingerprint, counts and flaws. recipe:
     settings. steps: those tried, see `events.Step`. figures: of the verifying half. interrupted: by Ctrl-C.
-    licence: of the pretrained weights. search: how these settings were found: attempts, probes, advice.
+    licence: of the pretrained weights. search: how these settings were found: attempts, probes, advice;
+    and the steps that were left out, with the reason.
     """
 
     name: str

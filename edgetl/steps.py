@@ -100,7 +100,6 @@ def take_step(
     try:
         settled = settle(job, tail, data, plain, slot=slot, key=key, error=1 - best.score.balanced_accuracy)
         if settled is None:
-            job.watcher.note(f"Left out: {name}; the time budget is used up.")
             return None
         tuning = replace(plain, learning_rate=settled.learning_rate, bf16=settled.bf16)
         result = _tune(job, (name, tail), data, tuning, settled, slot)

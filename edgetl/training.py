@@ -130,9 +130,13 @@ class Pursuit:
                 self._tried.append(_attempt(recipe, outcome, time.monotonic() - begun, (reason, failed)))
 
     def facts(self) -> dict[str, Any]:
-        """Give the attempts and probes as JSON can hold them."""
-        probes = () if self.best is None else self.best.probes
-        return {"attempts": [asdict(one) for one in self._tried], "probes": [asdict(one) for one in probes]}
+        """Give the attempts, and of the best one its probes and left out steps, as JSON can hold them."""
+        probes, left_out = (self.best.probes, self.best.left_out) if self.best else ((), {})
+        return {
+            "attempts": [asdict(one) for one in self._tried],
+            "probes": [asdict(one) for one in probes],
+            "left_out": left_out,
+        }
 
 
 def refuse_place(out: Path, known: Mapping[str, Any] | None = None) -> None:

@@ -103,9 +103,10 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All of it; what a run does not have is empty."""
+    """All of it; what a run does not have is empty. left_out: steps by name, with the reason."""
 
     steps: tuple[Step, ...]
+    left_out: tuple[tuple[str, str], ...]
     attempts: tuple[Attempt, ...]
     probes: tuple[Probe, ...]
     advice: Advice | None
@@ -120,6 +121,7 @@ def read_history(run: "Run") -> History:
     try:
         return History(
             tuple(map(_step, run.steps)),
+            tuple((str(name), str(reason)) for name, reason in run.search.get("left_out", {}).items()),
             tuple(map(_attempt, run.search.get("attempts", ()))),
             tuple(map(_probe, run.search.get("probes", ()))),
             _advice(run.search.get("advice")),

@@ -443,9 +443,11 @@ def test_a_budget_that_is_used_up_ends_the_steps(
     seconds = iter([0.1, 0.1, 1e6])
     monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: next(seconds))
     diary = Diary()
-    train(dataset, RECIPE, tmp_path / "run", diary)
-    assert diary.notes == ["Left out: last 2 stages; the time budget is used up."]
+    run = train(dataset, RECIPE, tmp_path / "run", diary)
+    names = ("last 2 stages", "last 4 stages")
+    assert diary.notes == [f"Left out: {name}; the time budget is used up." for name in names]
     assert [step.name for step in diary.steps] == ["head"]
+    assert run.search["left_out"] == dict.fromkeys(names, "the time budget is used up")
 
 
 def test_several_labels_are_trained_from_end_to_end(tmp_path: Path) -> None:
@@ -661,3 +663,6 @@ def test_a_recipe_that_time_cut_short_says_so(
     train(dataset, RECIPE, tmp_path / "run")
     text = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
     assert "# Not repeated by these alone: last 2 stages was left out; 2 epochs take 2000 s" in text
+    reason = "2 epochs take 2000 s of the time budget"
+    told = {"last 2 stages": reason, "last 4 stages": reason}
+    assert read_run(tmp_path / "run").search["left_out"] == told

@@ -67,6 +67,7 @@ SEARCH = {
             ("output", "last 2 stages", 0.42, 1.0),
         )
     ],
+    "left_out": {"last 5 stages": "3 epochs take 900 s of the time budget"},
     "advice": {
         "backbone": "efficientnet_lite0",
         "plan": {"approach": "staged", "reasons": ["Stages are tuned from the output.", "Transfer helps."]},

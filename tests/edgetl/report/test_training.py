@@ -58,12 +58,17 @@ def test_how_the_settings_were_found_is_told(tmp_path):
     assert "+2.0 <small>−4.0 to +8.0</small>" in text
 
 
+def test_steps_that_were_left_out_are_named_with_the_reason(tmp_path):
+    text = page_of(run_sources(tmp_path))
+    assert "<li>Left out: last 5 stages; 3 epochs take 900 s of the time budget.</li>" in text
+
+
 def test_a_run_of_one_attempt_that_measured_nothing_says_nothing_of_it(tmp_path):
     bare = [{key: value for key, value in step.items() if key != "tuned"} for step in STEPS]
     search = {"attempts": SEARCH["attempts"][:1], "probes": [], "advice": {}}
     for number, changes in enumerate(({"search": search}, {"search": {}})):
         text = page_of(run_sources(tmp_path / str(number), steps=bare, **changes))
-        for absent in ("Advised", "Attempts", "Which side", "How each was tuned"):
+        for absent in ("Advised", "Attempts", "Which side", "How each was tuned", "Left out"):
             assert absent not in text
 
 
@@ -79,6 +84,7 @@ def test_a_solved_head_alone_has_no_curve(tmp_path):
         {"steps": [{"name": "head"}]},
         {"steps": [STEPS[1] | {"tuned": {"learning_rate": 1}}]},
         {"search": {"attempts": [1]}},
+        {"search": {"left_out": ["all stages"]}},
         {"search": {"advice": {"plan": {}}}},
         {"search": {"advice": SEARCH["advice"] | {"plan": {"approach": "head", "reasons": []}}}},
     ],
