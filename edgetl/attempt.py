@@ -12,10 +12,11 @@ from edgetl.direction import Probe, choose_direction
 from edgetl.events import Step
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
+from edgetl.gap import Gap
 from edgetl.job import Job
 from edgetl.pursuit import reached
 from edgetl.schedule import Plan, keep_plan, make_plan
-from edgetl.steps import AllActivations, Best, solve, take_step
+from edgetl.steps import AllActivations, Best, rows_at, solve, take_step
 from edgetl.tail import run_tail
 from edgetl.views import training_views
 
@@ -38,9 +39,7 @@ class Outcome:
 
     def verify_logits(self) -> NDArray[np.float32]:
         """Return the logits of the verifying pictures, (n, classes)."""
-        verify, stages = self.activations["verify"], len(self.job.backbone.stages)
-        at_head = self.best.cut == stages
-        rows = verify.features[0] if at_head else verify.boundaries[self.best.cut][0]
+        rows, *_ = rows_at(self.job, self.activations["verify"], self.best.cut)
         return run_tail(self.best.tail, rows)
 
     @property
@@ -65,7 +64,7 @@ def begin(job: Job, folder: Path) -> Outcome:
         plan, activations = plan.without_steps(full, job.watcher), extract(job, ())
     job.watcher.phase("head")
     best, solved = solve(job, activations)
-    job.watcher.step(solved)
+    _tell(job, solved)
     return Outcome(job, folder, plan, activations, best, [solved], probes, plan.reasons())
 
 
@@ -92,7 +91,13 @@ def go_on(outcome: Outcome) -> None:
             return
         outcome.best, step = taken
         outcome.steps.append(step)
-        job.watcher.step(step)
+        _tell(job, step)
+
+
+def _tell(job: Job, step: Step) -> None:
+    job.watcher.step(step)
+    if step.gap and step.gap["overfits"]:
+        job.watcher.note(f"{step.name}: {Gap(**step.gap).sentence(of_head=step.tuned is None)}")
 
 
 def _extracted(job: Job, cuts: Sequence[int]) -> tuple[AllActivations | None, str]:

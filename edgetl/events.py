@@ -1,7 +1,8 @@
 """What a long job tells whoever watches it; the default watcher ignores everything."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Tuned:
     learning_rate: of the head and the last trained stage. race: for each rate that ran for it, its validation
     loss after each lap, in nats, None where it diverged. bf16: whether training multiplied in bfloat16.
     share: how far from the weights before the step to those after it the result lies, in (0, 1].
-    stopped: why the step ended early, or the empty text. gap: between training and validation pictures, see
-    `edgetl.gap`. planned: the epochs it got, and those it would have got with more time.
+    stopped: why the step ended early, or the empty text. planned: the epochs it got, and those it would have
+    got with more time.
     """
 
     learning_rate: float
@@ -36,7 +37,6 @@ class Tuned:
     bf16: bool
     share: float
     stopped: str
-    gap: Mapping[str, float]
     planned: tuple[int, int]
 
 
@@ -46,6 +46,7 @@ class Step:
 
     name: "head", "last 2 stages", "all stages". parameters: how many were trained. score: the choosing half's
     figures after it. kept: whether it replaced the best so far, and `reason` why. tuned: None for the head.
+    gap: between training and validation pictures, see `edgetl.gap`; empty for a step that gave no numbers.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Step:
     reason: str
     epochs: tuple[Epoch, ...] = ()
     tuned: Tuned | None = None
+    gap: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Watcher:

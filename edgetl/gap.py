@@ -20,6 +20,7 @@ class Gap:
     """Accuracy on some training pictures less that on as many choosing pictures, with its 95 % interval.
 
     n: pictures on either side. train, validation: accuracies, 0–1. low, high: of their difference.
+    overfits: whether the whole interval is above `LIMIT`.
     """
 
     n: int
@@ -27,18 +28,14 @@ class Gap:
     validation: float
     low: float
     high: float
+    overfits: bool
 
-    @property
-    def overfits(self) -> bool:
-        """Whether the whole interval is above `LIMIT`."""
-        return self.low > LIMIT
-
-    def sentence(self) -> str:
-        """Say it in words."""
+    def sentence(self, of_head: bool = False) -> str:
+        """Say in words that it overfits, and what may help the solved head, or a step of tuning."""
+        remedies = " or --augment trivial" if of_head else ", --augment trivial, --dropout or fewer stages"
         return (
             f"overfitting: accuracy {self.train:.3f} on training pictures, {self.validation:.3f} on "
-            f"validation, a gap of {self.low:.3f} to {self.high:.3f}. More pictures, --augment trivial, "
-            "--dropout or fewer stages may help."
+            f"validation, a gap of {self.low:.3f} to {self.high:.3f}. More pictures{remedies} may help."
         )
 
 
@@ -63,4 +60,4 @@ def make_gap(train: int, validation: int, n: int) -> Gap:
     a, b = wilson(train, n), wilson(validation, n)
     low = p - q - float(np.hypot(p - a.low, b.high - q))
     high = p - q + float(np.hypot(a.high - p, q - b.low))
-    return Gap(n, p, q, low, high)
+    return Gap(n, p, q, low, high, low > LIMIT)

@@ -68,6 +68,9 @@ def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
     choose = Labelled(_all(activations["choose"].features[0]), job.targets(job.choose))
     head = solve_rows(views, targets, choose, task=job.dataset.task, weights=job.weights)
     found = job.score(head(choose.features), job.choose)
+    stages = len(job.backbone.stages)
+    tail = tail_from(job.backbone, stages, linear(head))
+    gap = measure_gap(tail, step_data(job, activations, stages), found, job.recipe.seed)
     step = Step(
         name="head",
         parameters=head.weight.size + head.bias.size,
@@ -77,9 +80,9 @@ def solve(job: Job, activations: AllActivations) -> tuple[Best, Step]:
         balanced_accuracy=found.balanced_accuracy,
         kept=True,
         reason=_how(head),
+        gap=asdict(gap),
     )
-    stages = len(job.backbone.stages)
-    return Best(tail_from(job.backbone, stages, linear(head)), stages, found), step
+    return Best(tail, stages, found), step
 
 
 def take_step(
@@ -108,8 +111,6 @@ def take_step(
         return best, _failed(name, best, str(error), time.monotonic() - begun)
     verdict = compare(best.score, found.score)
     gap = measure_gap(found.tail, data, found.score, job.recipe.seed)
-    if verdict.keep and gap.overfits:
-        job.watcher.note(gap.sentence())
     judged = verdict, gap, time.monotonic() - begun
     step = _record(name, (tuning, settled), result, found, judged, tail)
     return Best(found.tail, cut, found.score) if verdict.keep else best, step
@@ -118,14 +119,19 @@ def take_step(
 def step_data(job: Job, activations: AllActivations, cut: int) -> StepData:
     """Give what a step sees whose tail begins at this boundary."""
     return StepData(
-        train=activations["train"].boundaries[cut],
+        train=rows_at(job, activations["train"], cut),
         targets=job.targets(job.dataset.train),
-        choose=activations["choose"].boundaries[cut][0],
+        choose=rows_at(job, activations["choose"], cut)[0],
         choose_targets=job.targets(job.choose),
         weights=job.weights,
         task=job.dataset.task,
         device=best_device(),
     )
+
+
+def rows_at(job: Job, found: Activations, cut: int) -> tuple[Rows, ...]:
+    """Give what a tail that begins at this boundary sees of each view; behind all stages, the features."""
+    return found.features if cut == len(job.backbone.stages) else found.boundaries[cut]
 
 
 def linear(head: Head) -> nn.Linear:
@@ -192,9 +198,8 @@ def _record(
         kept=verdict.keep,
         reason=verdict.reason,
         epochs=result.epochs,
-        tuned=Tuned(
-            tuning.learning_rate, race, tuning.bf16, found.share, result.stopped, asdict(gap), planned
-        ),
+        tuned=Tuned(tuning.learning_rate, race, tuning.bf16, found.share, result.stopped, planned),
+        gap=asdict(gap),
     )
 
 

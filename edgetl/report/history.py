@@ -35,11 +35,15 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Accuracy on training pictures less that on validation pictures, with its 95 % interval, 0–1."""
+    """Accuracy on training pictures less that on validation pictures, with its 95 % interval, 0–1.
+
+    overfits: whether the training has named it so.
+    """
 
     value: float
     low: float
     high: float
+    overfits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,12 @@ class Tuning:
     rate: float
     race: tuple[Rate, ...]
     epochs: str
-    gap: Gap
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """As in `edgetl.events.Step`; tuning: None for the head, and where it was not kept."""
+    """As in `edgetl.events.Step`; tuning: None for the head, and where it was not kept; gap: where not."""
 
     name: str
     parameters: int
@@ -67,6 +70,7 @@ class Step:
     reason: str
     epochs: tuple[Epoch, ...]
     tuning: Tuning | None
+    gap: Gap | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ def read_history(run: "Run") -> History:
 
 def _step(step: Mapping[str, Any]) -> Step:
     tuned = step.get("tuned")
+    gap = step.get("gap") or (tuned or {}).get("gap")
     return Step(
         name=str(step["name"]),
         parameters=int(step["parameters"]),
@@ -145,6 +150,7 @@ def _step(step: Mapping[str, Any]) -> Step:
         reason=str(step["reason"]),
         epochs=tuple(map(_epoch, step.get("epochs", ()))),
         tuning=None if tuned is None else _tuning(tuned),
+        gap=_gap(gap) if gap else None,
     )
 
 
@@ -155,7 +161,6 @@ def _epoch(epoch: Mapping[str, Any]) -> Epoch:
 
 def _tuning(tuned: Mapping[str, Any]) -> Tuning:
     rate, share, (had, planned) = float(tuned["learning_rate"]), float(tuned["share"]), tuned["planned"]
-    gap = {name: float(tuned["gap"][name]) for name in ("train", "validation", "low", "high")}
     remarks = [str(tuned["stopped"])] if tuned["stopped"] else []
     remarks += ["multiplied in bfloat16"] if tuned["bf16"] else []
     remarks += [f"taken {100 * share:.0f} % of the way from the weights before"] if share < 1 else []
@@ -163,9 +168,13 @@ def _tuning(tuned: Mapping[str, Any]) -> Tuning:
         rate=rate,
         race=tuple(_rate(float(one), losses, rate) for one, losses in tuned["race"]),
         epochs=f"{int(had)}" if had == planned else f"{int(had)} of {int(planned)}",
-        gap=Gap(gap["train"] - gap["validation"], gap["low"], gap["high"]),
         remarks=tuple(remarks),
     )
+
+
+def _gap(gap: Mapping[str, Any]) -> Gap:
+    train, validation, low, high = (float(gap[name]) for name in ("train", "validation", "low", "high"))
+    return Gap(train - validation, low, high, bool(gap.get("overfits", False)))
 
 
 def _rate(rate: float, losses: Any, winner: float) -> Rate:

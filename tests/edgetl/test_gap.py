@@ -30,13 +30,14 @@ def test_a_gap_is_overfitting_when_its_whole_interval_is_above_ten_points(
     assert make_gap(train, validation, n).overfits is overfits
 
 
-def test_a_gap_is_said_in_words() -> None:
-    assert (
-        make_gap(100, 70, 100)
-        .sentence()
-        .startswith(
-            "overfitting: accuracy 1.000 on training pictures, 0.700 on validation, a gap of 0.211 to 0.396."
-        )
+@pytest.mark.parametrize(
+    ("of_head", "remedies"),
+    [(False, ", --augment trivial, --dropout or fewer stages"), (True, " or --augment trivial")],
+)
+def test_a_gap_is_said_in_words_with_what_may_help(of_head: bool, remedies: str) -> None:
+    assert make_gap(100, 70, 100).sentence(of_head) == (
+        "overfitting: accuracy 1.000 on training pictures, 0.700 on validation, a gap of 0.211 to 0.396. "
+        f"More pictures{remedies} may help."
     )
 
 

@@ -15,7 +15,7 @@ HEAD = Step("head", 10, 1.0, 0.9, 0.6, 0.5, True, "solved with C = 0.01")
 
 def step(name: str, losses: list[float], kept: bool) -> Step:
     epochs = tuple(Epoch(n, 1.0, loss + 1, loss, 0.8, 0.7) for n, loss in enumerate(losses, start=1))
-    tuned = Tuned(0.002, (), False, 1.0, "", {}, (len(losses), 5))
+    tuned = Tuned(0.002, (), False, 1.0, "", (len(losses), 5))
     return Step(name, 100, 3.0, losses[-1], 0.8, 0.7, kept, "loss falls", epochs, tuned)
 
 

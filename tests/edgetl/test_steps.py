@@ -65,6 +65,18 @@ def test_the_head_is_solved_on_the_features_of_every_view() -> None:
     assert confused.score.loss > best.score.loss
 
 
+def test_the_gap_of_the_head_is_measured_on_the_features_of_training_pictures() -> None:
+    job = tiny_job()
+    activations = tiny_activations(job)
+    best, record = solve(job, activations)
+    assert (record.gap["n"], record.gap["validation"]) == (len(job.choose), record.accuracy)
+    chosen = np.random.default_rng([0, 0]).permutation(24)[: len(job.choose)]
+    with torch.no_grad():
+        answers = best.head(torch.from_numpy(activations["train"].features[0].take(chosen)).float())
+    right = answers.argmax(dim=1).numpy() == job.targets(job.dataset.train)[chosen]
+    assert record.gap["train"] == right.mean()
+
+
 def test_a_head_of_centroids_says_why() -> None:
     """Four pictures of each class, each seen twice."""
     job = tiny_job()
@@ -378,8 +390,9 @@ def test_a_step_says_how_it_was_tuned(tmp_path: Path) -> None:
     assert tuned is not None
     assert (tuned.learning_rate, tuned.race, tuned.bf16, tuned.planned) == (0.05, (), False, (6, 6))
     assert tuned.share in (0.25, 0.5, 0.75, 1.0)
-    assert tuned.gap["n"] == len(job.choose)
-    assert tuned.gap["low"] <= tuned.gap["train"] - tuned.gap["validation"] <= tuned.gap["high"]
+    gap = taken[1].gap
+    assert gap["n"] == len(job.choose)
+    assert gap["low"] <= gap["train"] - gap["validation"] <= gap["high"]
 
 
 def test_rates_race_when_the_recipe_leaves_them_open_and_the_winner_is_kept_for_a_restart(

@@ -651,6 +651,23 @@ def test_the_side_that_was_measured_is_recorded_and_in_the_recipe(dataset: Datas
     assert read_recipe(tmp_path / "run" / "recipe.toml")["unfreeze"] == run.recipe["unfreeze"]
 
 
+def test_overfitting_is_told_of_head_and_steps_whether_kept_or_not(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgetl.gap.LIMIT", -1.1)  # Below what any gap can be.
+    diary = Diary()
+    run = train(dataset, replace(RECIPE, unfreeze=(2,), learning_rate=3.0), tmp_path / "run", diary)
+    assert [(step["kept"], step["gap"]["overfits"]) for step in run.steps] == [(True, True), (False, True)]
+    told = [note.partition(": accuracy")[0] for note in diary.notes]
+    assert told == ["head: overfitting", "last 2 stages: overfitting"]
+
+
+def test_no_gap_is_named_where_there_is_none(finished: tuple[Path, Run, Diary]) -> None:
+    _, run, diary = finished
+    assert {step["gap"]["overfits"] for step in run.steps} == {False}
+    assert diary.notes == []
+
+
 def test_advice_is_written_beside_what_came_of_it(dataset: Dataset, tmp_path: Path) -> None:
     train(dataset, replace(RECIPE, unfreeze=()), tmp_path / "run", advice={"plan": "head"})
     assert read_run(tmp_path / "run").search["advice"] == {"plan": "head"}

@@ -29,14 +29,13 @@ from edgetl_runtime.receipt import Receipt
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 REGION = (slice(8, 12), slice(20, 24))  # row 2, column 5 of a grid of 8 over 32 pixels
-GAP = {"n": 195, "train": 0.91, "validation": 0.89, "low": -0.04, "high": 0.08}
+GAP = {"n": 195, "train": 0.91, "validation": 0.89, "low": -0.04, "high": 0.08, "overfits": False}
 TUNED = {
     "learning_rate": 5e-4,
     "race": [[1.6e-4, [0.41]], [5e-4, [0.40, 0.38]], [1.6e-3, [None]]],
     "bf16": False,
     "share": 0.6,
     "stopped": "no better for 4 epochs",
-    "gap": GAP,
     "planned": [3, 5],
 }
 SEARCH = {
@@ -84,6 +83,7 @@ STEPS = [
         "kept": place < 2,
         "reason": f"reason {place}",
         "tuned": TUNED if place else None,
+        "gap": GAP,
         "epochs": [
             {
                 "number": number,
