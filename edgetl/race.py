@@ -85,18 +85,21 @@ def race(tail: nn.Sequential, data: StepData, tuning: Tuning, rates: Sequence[fl
         field = sorted(field, key=lambda rate: runners[rate].loss)[: len(rates) - 1 - lap]
     best, middle = runners[field[0]], rates[len(rates) // 2]
     if best.score is None:
-        raise Diverged(f"The loss is no number at any of the rates {', '.join(f'{r:g}' for r in rates)}.")
+        tried = ", ".join(f"{rate:g}" for rate in rates)
+        lowest = runners[min(rates)].ended
+        raise Diverged(f"No learning rate of {tried} gives finite numbers. At the lowest: {lowest}")
     told = tuple(Contender(rate, tuple(map(_finite, runners[rate].losses))) for rate in rates)
     return Race(middle if _ties(runners[middle], best) else field[0], told)
 
 
 class _Runner:
-    """One rate's tail, on its way."""
+    """One rate's tail, on its way. ended: where its numbers ceased to be finite, or the empty text."""
 
     def __init__(self, tail: nn.Sequential, data: StepData, tuning: Tuning) -> None:
         self._tuner, self._data, self._tuning = Tuner(tail, data, tuning), data, tuning
         self.losses: list[float] = []
         self.score: Score | None = None
+        self.ended = ""
 
     @property
     def loss(self) -> float:
@@ -112,10 +115,12 @@ class _Runner:
                 factor = learning_rate_factor(number, batches, self._tuning.warmup)
                 loss = self._tuner.learn(chosen, generator, factor, lap * batches + number)
                 if not math.isfinite(loss):
-                    raise Diverged(f"The loss is {loss}.")
+                    place = f"lap {lap + 1}, batch {number + 1} of {batches}"
+                    raise Diverged(f"The loss is {loss} in {place}. Name a lower --learning-rate.")
             self.score = choosing_score(self._tuner.average, self._data)
             self.losses.append(self.score.loss)
-        except Diverged:
+        except Diverged as error:
+            self.ended = self.ended or str(error)
             self.score = None
             self.losses.append(math.inf)
 

@@ -1,6 +1,7 @@
 """Steps: which ones the time and the disk allow, how long they get, and what is kept of them."""
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -438,6 +439,17 @@ def test_a_rate_that_explodes_stops_its_step_and_leaves_the_best(tmp_path: Path)
     assert (step.kept, step.epochs, step.validation_loss) == (False, (), best.score.loss)
     assert step.reason.startswith("The loss is nan in epoch 1, batch ")
     assert step.reason.endswith(" of 3. Lower --learning-rate (it is 10).")
+
+
+def test_a_race_that_no_rate_survives_leaves_the_best_and_names_a_batch(tmp_path: Path) -> None:
+    job = tiny_job(epochs=40, learning_rate="auto")
+    activations = tiny_activations(job)
+    activations["train"].boundaries[2][0].array[5] = np.nan
+    best = begin(job)
+    taken = take_step(job, activations, best, last(2), tmp_path)
+    assert taken is not None
+    assert taken[0] is best
+    assert re.search(r"At the lowest: The loss is nan in lap 1, batch \d of \d\. Name", taken[1].reason)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.3, 2.0])
