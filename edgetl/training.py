@@ -15,6 +15,7 @@ from edgetl.checkpoint import checkpoint_folder, forget
 from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
 from edgetl.job import flushed_denormals, prepare
+from edgetl.logs import GrowingLogs
 from edgetl.outcome import describe, write_outcome
 from edgetl.pursuit import Attempt, ending, next_recipe
 from edgetl.recipe import Recipe, Unfreeze
@@ -111,9 +112,10 @@ class Pursuit:
     def _try(self, recipe: Recipe, reason: str, deadline: float) -> None:
         begun, known, failed = time.monotonic(), self.best, ""
         outcome: Outcome | None = None
+        folder = self._folder / f"attempt-{len(self._tried) + 1}"
+        logs = GrowingLogs(self.watcher, folder / "logs")
         try:
-            job = prepare(self._dataset, recipe, self.watcher, deadline)
-            outcome = begin(job, self._folder / f"attempt-{len(self._tried) + 1}")
+            outcome = begin(prepare(self._dataset, recipe, logs, deadline), folder)
             self.best = _better(known, outcome)  # From here on, Ctrl-C keeps a result.
             go_on(outcome)
         except InputError as error:
@@ -124,6 +126,7 @@ class Pursuit:
             how = "cannot be tried" if outcome is None else "was not tried to its end"
             self.watcher.note(f"{recipe.backbone} {how}: {error}")
         finally:  # Ctrl-C as well meets an outcome that has grown since its head.
+            logs.close()
             if outcome is not None:
                 self.best = _better(known, outcome)
             if outcome is not None or failed:

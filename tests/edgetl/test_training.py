@@ -349,6 +349,14 @@ def test_the_history_is_there_for_other_tools(finished: tuple[Path, Run, Diary])
     assert folders == {"head", "last-2-stages", "last-4-stages"}
 
 
+def test_the_history_can_be_watched_while_it_grows(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(dataset, RECIPE, tmp_path / "run", Interrupting(Killed, ("last 2 stages", 2)))
+    logs = tmp_path / ".run.training" / "attempt-1" / "logs"
+    assert [line["number"] for line in rows(logs / "metrics.csv")] == ["1", "2"]
+    assert [path.name for path in (logs / "tensorboard").iterdir()] == ["last-2-stages"]
+
+
 @pytest.mark.usefixtures("generous")
 def test_python_and_the_command_line_use_the_same_words(
     finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path
