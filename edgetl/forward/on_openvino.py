@@ -1,5 +1,6 @@
 """Frozen stages compiled by OpenVINO for the processor. The only file of the workstation that imports it."""
 
+import copy
 from collections import deque
 from collections.abc import Hashable, Sequence
 from functools import cache
@@ -69,13 +70,15 @@ def compile_stages(
 def converted(module: FrozenStages, size: int) -> Any:  # openvino.Model, which mypy does not follow
     """Convert a module; the last one is remembered, for it is compiled in one precision after the other.
 
-    Converting takes seconds, more than a thousand small pictures, and compiling a tenth of one.
+    Converting takes seconds, more than a thousand small pictures, and compiling a tenth of one. OpenVINO's
+    constants lie in the memory of torch's weights, so it gets a copy: training writes into the module's own.
     """
     key = (module.key, size)
     model = _LAST.get(key)
     if model is None:
+        own, example = copy.deepcopy(module), torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
         with torch.no_grad():
-            program = torch.export.export(module, (torch.zeros(BATCH, size, size, 3, dtype=torch.uint8),))
+            program = torch.export.export(own, (example,))
         model = _openvino().convert_model(program)
         _LAST.clear()
         _LAST[key] = model
