@@ -26,6 +26,8 @@ from edgetl_runtime.pictures import Task
 
 # A processor takes a batch picture after picture, so that a small one tells as much.
 _TRIAL_BATCH_CPU, _TRIAL_STEPS = 8, 3
+# Stages have the names of attributes, some of them "head"; no attribute has this one.
+_HEAD = "(head)"
 
 
 class Diverged(InputError):
@@ -52,7 +54,7 @@ class StepData:
 
 def tail_from(backbone: Backbone, cut: int, head: nn.Linear) -> nn.Sequential:
     """Join the stages from number `cut` on and the head; the parameters are shared."""
-    return nn.Sequential(OrderedDict([*backbone.suffix(cut).named_children(), ("head", head)]))
+    return nn.Sequential(OrderedDict([*backbone.suffix(cut).named_children(), (_HEAD, head)]))
 
 
 def working_copy(tail: nn.Sequential) -> nn.Sequential:

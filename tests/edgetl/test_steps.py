@@ -238,7 +238,7 @@ def test_a_step_that_helps_is_adopted_by_backbone_and_head(tmp_path: Path) -> No
     changed = {
         name.split(".")[0] for name, t in weights(job, best).items() if not torch.equal(t, before[name])
     }
-    assert changed == {"stage2", "stage3", "head"}
+    assert changed == {"stage2", "stage3", "(head)"}
 
 
 def test_a_step_that_does_not_help_leaves_everything_as_it_was(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_first_stages_are_trained_alone_from_the_pixels(tmp_path: Path) -> None:
     best, step = taken
     assert (step.name, step.kept, best.cut) == ("first stage", True, 0)
     changed = {n.split(".")[0] for n, t in weights(job, best).items() if not torch.equal(t, before[n])}
-    assert changed == {"stage0", "head"}
+    assert changed == {"stage0", "(head)"}
     assert step.parameters == 3 * 4 * 9 + 4 + 8 + 18
 
 
@@ -380,7 +380,7 @@ def test_a_span_behind_one_that_was_trained_sees_what_that_one_gives(tmp_path: P
     assert second is not None
     assert (second[1].kept, second[0].cut) == (True, 0)
     changed = {n.split(".")[0] for n, t in weights(job, second[0]).items() if not torch.equal(t, before[n])}
-    assert changed == {"stage3", "head"}
+    assert changed == {"stage3", "(head)"}
 
 
 def test_a_step_says_how_it_was_tuned(tmp_path: Path) -> None:
