@@ -80,7 +80,8 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float 
         deadline: on the clock of `time.monotonic`; None starts the recipe's time budget now.
 
     Raises:
-        InputError: the backbone cannot be had or costs too much, or validation is a single picture.
+        InputError: the backbone cannot be had, or not at this size, or costs too much; or validation is a
+            single picture.
     """
     choose, verify = halves(dataset.val)
     if not verify:

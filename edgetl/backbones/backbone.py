@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import nn
 
 from edgetl_runtime.errors import InputError
@@ -75,9 +76,15 @@ class Backbone:
             raise InputError(f"Backbone.width must be positive, got {self.width!r}.")
 
     def with_input(self, size: int | None, crop: float | None) -> "Backbone":
-        """Return the same network for pictures of another size or crop; None keeps its own."""
-        native = self.native
-        return replace(self, native=replace(native, size=size or native.size, crop=crop or native.crop))
+        """Return the same network for pictures of another size or crop; None keeps its own.
+
+        Raises:
+            InputError: the network cannot take that size, which a picture that goes through it shows.
+        """
+        native = replace(self.native, size=size or self.native.size, crop=crop or self.native.crop)
+        if native.size != self.native.size:
+            self._refuse_size(native.size)
+        return replace(self, native=native)
 
     def trunk(self) -> nn.Sequential:
         """Join all stages: pictures in, pooled features out."""
@@ -90,6 +97,18 @@ class Backbone:
     def suffix(self, k: int) -> nn.Sequential:
         """Join the stages from number `k` on: what follows `prefix(k)`."""
         return _join(self.stages[self._checked(k) :])
+
+    def _refuse_size(self, size: int) -> None:
+        try:
+            with torch.no_grad():
+                self.trunk()(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:  # Each network has a way of its own.
+            reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+            raise InputError(
+                f"The backbone {self.name!r} cannot take pictures of {size} × {size} pixels ({reason}). Its "
+                f"own size is {self.native.size}; many networks take no other. Ask for that, or choose "
+                "another backbone."
+            ) from error
 
     def _checked(self, k: int) -> int:
         count = len(self.stages)

@@ -13,7 +13,7 @@ def price(ground: Ground, configuration: Configuration) -> tuple[Cost, int]:
     """Return what a configuration costs, measured now or before, and how many stages it has.
 
     Raises:
-        InputError: its backbone cannot be had.
+        InputError: its backbone cannot be had, or not at its size.
     """
     backbone = open_candidate(configuration.backbone)
     backbone = backbone.with_input(configuration.size, ground.asked.settings.get("crop"))

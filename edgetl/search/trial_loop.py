@@ -51,7 +51,7 @@ def _do_trial(ground: Ground, study: Study, trial: Trial) -> None:
             try_out(ground, study, trial)
     except TakenOver:
         ground.watcher.note(f"Trial {number} was given up by another process, which had not heard of it.")
-    except InputError as error:  # Such as weights that are not here: the others go on.
+    except InputError as error:  # Such as weights that are not here, or a size: the others go on.
         study.give_up(number, "failed", str(error))
         ground.watcher.note(f"Trial {number} cannot be tried: {error}")
     except BaseException:

@@ -161,6 +161,30 @@ def test_a_cut_outside_the_stages_is_refused(k: int) -> None:
         cut.prefix(k)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "told"),
+    [
+        (
+            "timm/vit_tiny_patch16_224",
+            160,
+            r"\(Input height \(160\) doesn't match .*\)\. Its own size is 224",
+        ),
+        ("torchvision/inception_v3", 64, r"\(.*Kernel size can't be greater .*\)\. Its own size is 299"),
+    ],
+)
+def test_a_size_that_a_network_cannot_take_is_refused(name: str, size: int, told: str) -> None:
+    backbone = create_backbone(name, weights="none")
+    refused = f"^The backbone '{name}' cannot take pictures of {size} × {size} pixels {told}; many"
+    with pytest.raises(InputError, match=refused):
+        backbone.with_input(size, None)
+    assert backbone.with_input(None, 1.0).native.crop == 1.0
+
+
+def test_a_size_that_a_network_takes_becomes_its_own() -> None:
+    backbone = create_backbone("timm/test_vit", weights="none").with_input(128, None)
+    assert backbone.native.preprocess().size == 128
+
+
 @pytest.mark.parametrize("stages", [(), (stage(), stage())])
 def test_a_backbone_needs_stages_with_different_names(stages: tuple[Stage, ...]) -> None:
     with pytest.raises(InputError, match="must have different names"):

@@ -15,9 +15,11 @@ from edgetl_factories import Diary, colour_folder
 from search_factories import RECIPE, tiny_asked
 from started import ROOT
 
+from edgetl.backbones import create_backbone
 from edgetl.cost import Limits
 from edgetl.dataset import Dataset, load_dataset
-from edgetl.run import read_run
+from edgetl.run import read_backbone, read_run
+from edgetl.search import pricing
 from edgetl.search.asked import Asked
 from edgetl.search.searching import search
 from edgetl_runtime.errors import InputError
@@ -104,6 +106,19 @@ def test_a_backbone_that_cannot_be_had_is_named_and_the_others_go_on(
     assert [one.state for one in found.trials] == ["failed", "complete"]
     assert found.trials[0].facts["reason"].startswith("No backbone is called 'no_such_network'")
     assert len(found.rows) == 1
+
+
+def test_a_size_that_a_backbone_cannot_take_is_named_and_the_others_go_on(
+    dataset: Dataset, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict, here = "timm/vit_tiny_patch16_224", asked.space.backbones[0]
+    opened = {strict: create_backbone(strict, weights="none"), here: read_backbone(Path(here))}
+    monkeypatch.setattr(pricing, "open_candidate", opened.__getitem__)
+    space = replace(asked.space, backbones=(strict, here), sizes=(32,))
+    found = search(dataset, replace(asked, space=space), tmp_path / "study")
+    assert [one.state for one in found.trials] == ["failed", "complete"]
+    assert found.trials[0].facts["reason"].startswith(f"The backbone '{strict}' cannot take pictures of 32 ×")
+    assert found.note == "all combinations are tried"
 
 
 def test_a_folder_that_is_no_study_is_left_alone(dataset: Dataset, asked: Asked, tmp_path: Path) -> None:
