@@ -67,6 +67,9 @@ class Store:
         folder: where it lies or will be made.
         shape: of one row. dtype: of its numbers.
         facts: what the rows are, written beside them for the curious.
+
+    Raises:
+        InputError: the folder cannot be made or written.
     """
 
     def __init__(
@@ -76,9 +79,8 @@ class Store:
         self._facts = dict(facts or {})
         self._row_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
         layout = {"shape": list(self._shape), "dtype": self._dtype.name}
+        self._lease = Lease(folder)  # Before anything is written there: until then it may be evicted.
         self._describe(layout | self._facts)
-        self._lease = Lease(folder)
-        self._describe(layout | self._facts)  # It may have been evicted before it was leased.
         self._rows, self._keys = folder / "rows.bin", folder / "keys.bin"
 
     def __reduce__(self) -> tuple[Any, ...]:

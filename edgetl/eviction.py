@@ -11,6 +11,7 @@ import secrets
 import shutil
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _EVICTED = ".evicted."
 _DEFAULT_CAP_GB = 20.0
 # Of the free disk, for rows; the rest is for checkpoints, the run, and everybody else.
 _DISK_SHARE = 0.9
+# More often in a row than this, no store is evicted while it is opened: its place cannot be had.
+_OPENINGS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,20 @@ class StoreInfo:
 
 
 class Lease:
-    """Keeps a store from being evicted as long as this object lives."""
+    """Keeps a store from being evicted as long as this object lives; makes its folder.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        handle = _open_shared(folder)
+        try:
+            handle = _open_shared(folder)
+        except OSError as error:
+            raise InputError(
+                f"The feature cache cannot be written in {str(folder)!r} ({error}). Check its permissions "
+                "and the free disk, or name another folder in EDGETL_CACHE."
+            ) from error
         os.utime(folder / _USE)
         weakref.finalize(self, os.close, handle)
 
@@ -122,15 +135,22 @@ def evict(folder: Path) -> bool:
         return False
     finally:
         os.close(handle)
-    shutil.rmtree(aside)
+    _delete(aside)
     return True
 
 
 def _open_shared(folder: Path) -> int:
     """Lock a store for use; the store may be evicted until the lock is there, and is then made anew."""
+    evictions = 0
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _USE, os.O_RDWR | os.O_CREAT)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder / _USE, os.O_RDWR | os.O_CREAT)
+        except (FileExistsError, FileNotFoundError):  # It went after it was seen, or made.
+            evictions += 1
+            if evictions == _OPENINGS:
+                raise
+            continue
         fcntl.flock(handle, fcntl.LOCK_SH)
         if _is_file(handle, folder / _USE):
             return handle
@@ -174,6 +194,13 @@ def _is_in_use(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder; another process may take it for a leftover and delete it as well."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _delete_leftovers(above: Path) -> None:

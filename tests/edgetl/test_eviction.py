@@ -12,6 +12,7 @@ import pytest
 from edgetl import eviction
 from edgetl.cache import Store
 from edgetl.eviction import cap_bytes, evict, list_stores, make_room, room_bytes, spare_bytes
+from edgetl_runtime import atomic
 from edgetl_runtime.errors import InputError
 
 KEY = "ab" * 32
@@ -136,6 +137,67 @@ def test_a_store_evicted_while_it_is_opened_is_made_anew(
     with store.writer() as writer:
         writer.append([KEY], np.ones((1, 25_000)))
     assert len(store.rows([KEY])) == 1
+
+
+def test_a_store_evicted_between_its_folder_and_its_lock_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "a", 1, 0.1)
+    gc.collect()
+    real, rivals = os.open, [lambda: evict(tmp_path / "a")]
+
+    def overtaken(path: str | Path, *how: int, **more: int) -> int:
+        if path == tmp_path / "a" / "use" and rivals:
+            assert rivals.pop()()
+        return real(path, *how, **more)
+
+    monkeypatch.setattr(eviction.os, "open", overtaken)
+    store = Store(tmp_path / "a", [25_000], "float32", {"backbone": "a"})
+    assert (rivals, store.missing([KEY])) == ([], [0])
+    assert [one.facts["backbone"] for one in list_stores(tmp_path)] == ["a"]
+
+
+def test_a_store_is_in_use_before_anything_is_written_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, evicted = atomic._sync, list[bool]()
+
+    def overtaken(path: Path) -> None:
+        evicted.append(evict(tmp_path / "a"))
+        real(path)
+
+    monkeypatch.setattr(atomic, "_sync", overtaken)
+    Store(tmp_path / "a", [25_000], "float32", {"backbone": "a"})
+    assert evicted == [False, False]  # store.json, and the folder that has it.
+    assert names(tmp_path / "a") == ["store.json", "use"]
+
+
+def test_two_evictions_at_once_delete_a_store_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process takes what the first one is just deleting for a leftover."""
+    fill(tmp_path / "a", 1, 0.1)
+    gc.collect()
+    real, rivals = os.unlink, [lambda: eviction._delete_leftovers(tmp_path)]
+
+    def overtaken(path: str, **more: int) -> None:
+        if rivals:
+            rivals.pop()()
+        real(path, **more)
+
+    monkeypatch.setattr(eviction.os, "unlink", overtaken)
+    assert evict(tmp_path / "a")
+    assert (rivals, names(tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize("place", ["file", "file/store", "link"])
+def test_a_place_where_no_store_can_be_is_named_with_what_to_do(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nothing")
+    with pytest.raises(
+        InputError, match=rf"cannot be written in '.*{place}' \(.*name another folder in EDGETL_"
+    ):
+        Store(tmp_path / place, [1], "float32")
 
 
 def test_what_a_killed_eviction_left_is_deleted(tmp_path: Path) -> None:
