@@ -1,7 +1,9 @@
 """Decoded pictures: the same pixels whether decoded or read, kept where that pays and where there is room."""
 
 import errno
+import hashlib
 import json
+import os
 from io import FileIO
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from edgetl_factories import colour_picture
 from numpy.typing import NDArray
 
 from edgetl import cache, decoded
+from edgetl_runtime.errors import PictureError
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.preprocess import Preprocess
 
@@ -44,6 +47,24 @@ def test_pixels_are_those_of_the_preprocessing_a_batch_at_a_time(tmp_path: Path)
     assert [len(batch) for batch, _ in decoded.decoded(tmp_path / "c", SMALL, given, ROOM)] == [16, 3]
     assert np.array_equal(look(tmp_path / "c", given), expected(given))
     assert len(look(tmp_path / "c", [])) == 0
+
+
+def test_a_picture_that_was_overwritten_since_it_was_indexed_is_refused(tmp_path: Path) -> None:
+    given = pictures(tmp_path, 2)
+    times = given[1].path.stat()
+    colour_picture(given[1].path, "blue", 99)
+    os.utime(given[1].path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(PictureError, match=r"1\.png' has changed since the pictures were read\. Leave"):
+        look(tmp_path / "c", given)
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    """Without `check`, an index has the hash of anything."""
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    given = [Picture(path, hashlib.sha256(b"no picture").hexdigest(), ("red",))]
+    with pytest.raises(PictureError, match=r"broken\.png' is "):
+        look(tmp_path / "c", given)
 
 
 def test_what_was_dear_to_decode_is_read_the_next_time(

@@ -1,5 +1,6 @@
 """Frozen features: what OpenVINO computes is what torch computes, once for each picture and view."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -179,12 +180,10 @@ def test_a_view_has_the_features_of_the_mirrored_picture(network: Backbone, tmp_
         expected = of_torch(network, given, view)
         assert np.allclose(taken(found.features[number]), expected, atol=1e-3)
         mirrored = view(np.stack([network.native.preprocess()(one.path) for one in given]))
-        kept = [
-            replace(one, path=tmp_path / f"{view.name}-{n}.png", sha256=f"{number}{n}".rjust(64, "0"))
-            for n, one in enumerate(given)
-        ]
-        for one, pixels in zip(kept, mirrored, strict=True):
-            Image.fromarray(pixels).save(one.path)
+        paths = [tmp_path / f"{view.name}-{n}.png" for n in range(len(given))]
+        for path, pixels in zip(paths, mirrored, strict=True):
+            Image.fromarray(pixels).save(path)
+        kept = [Picture(path, hashlib.sha256(path.read_bytes()).hexdigest(), ()) for path in paths]
         turned = extractor(network)(kept, [PLAIN])
         assert np.array_equal(taken(turned.boundaries[1][0]), taken(found.boundaries[1][number]))
     plain, flipped = (taken(found.features[n]) for n in (0, 1))
