@@ -22,6 +22,7 @@ from edgetl.split import split_by_hash
 from edgetl_runtime.atomic import write_text
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.pictures import Conflict, Index, Leak, Picture, Progress, Split, Task, Unreadable, index
+from edgetl_runtime.strict_json import well_formed
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # how Python shows a byte that is no UTF-8
@@ -160,7 +161,7 @@ class Dataset:
         for picture in self.index.pictures:
             paths.setdefault(picture.sha256, []).append(str(picture.path))
         return {
-            "left out": [f"{one.path} {one.reason}" for one in self.unreadable],
+            "left out": [well_formed(f"{one.path} {one.reason}") for one in self.unreadable],
             "leakage": [
                 f"{' = '.join(paths[one.sha256])}, in {' and '.join(one.splits)}" for one in self.leaks
             ],

@@ -17,6 +17,7 @@ from edgetl.recipe import Recipe
 from edgetl.run import SPLITS, Run, environment_facts, write_predictions, write_run
 from edgetl.task import TASKS
 from edgetl_runtime.metrics import figures
+from edgetl_runtime.strict_json import well_formed
 
 RECIPE = "recipe.toml"
 
@@ -41,7 +42,7 @@ def describe(
     counts = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
     facts = {"fingerprint": dataset.fingerprint, "counts": counts, "flaws": dataset.flaws()}
     return Run(
-        name=name,
+        name=well_formed(name),
         task=dataset.task,
         classes=dataset.classes,
         backbone=backbone.name,
@@ -51,7 +52,7 @@ def describe(
         std=backbone.native.std,
         temperature=outcome.best.score.temperature,
         licence=backbone.licence,
-        dataset={"path": str(source.resolve())} | facts,
+        dataset={"path": well_formed(str(source.resolve()))} | facts,
         recipe=job.recipe.to_json(),
         steps=tuple(asdict(step) for step in outcome.steps),
         figures={figure.name: asdict(figure) for figure in found.values()},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgetl_runtime.errors import InputError
+from edgetl_runtime.strict_json import well_formed
 
 Views = Literal["none", "hflip", "flips"]
 ClassWeights = Literal["auto", "balanced", "none"]
@@ -82,8 +83,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("backbone", "weights"):
-            if not isinstance(getattr(self, name), str):
-                raise InputError(f"Recipe.{name} must be a text, got {getattr(self, name)!r}.")
+            if not _is_text(getattr(self, name)):
+                raise InputError(f"Recipe.{name} must be a text in UTF-8, got {getattr(self, name)!r}.")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in get_args(allowed):
                 raise InputError(
@@ -117,7 +118,7 @@ class Recipe:
 
     def _check_candidates(self) -> None:
         names = () if self.candidates is None else self.candidates
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, tuple) or not all(map(_is_text, names)):
             raise InputError(f"Recipe.candidates must be names of backbones, got {names!r}.")
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +156,11 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 _WHOLE = ("size", "epochs", "batch_size", "patience", "seed")
 _DERIVED = ("size", "crop", "epochs", "target_accuracy", "max_latency_ms", "max_size_mb")
 _AUTO = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "l2_sp")
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether a TOML file can hold this name; that of a file may have bytes that are no UTF-8."""
+    return isinstance(value, str) and value == well_formed(value)
 
 
 def _rise(steps: tuple[int, ...]) -> bool:

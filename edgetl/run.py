@@ -27,7 +27,7 @@ from edgetl.checkpoint import under
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture, Task
 from edgetl_runtime.preprocess import Preprocess
-from edgetl_runtime.strict_json import Fields, parse
+from edgetl_runtime.strict_json import JSON, Fields, parse
 
 FORMAT_VERSION = 1
 MODEL, FACTS = "model.safetensors", "run.json"
@@ -65,14 +65,25 @@ class Run:
 
 
 def write_run(folder: Path, run: Run, backbone: Backbone, head: nn.Linear) -> None:
-    """Write facts and weights into a folder that is being filled."""
+    """Write facts and weights into a folder that is being filled.
+
+    Raises:
+        ValueError: `read_run` would not read these facts; nothing takes the place of a run then.
+    """
     weights = {
         f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.trunk().state_dict().items()
     }
     weights |= {f"head.{name}": tensor.contiguous() for name, tensor in head.state_dict().items()}
     (folder / MODEL).write_bytes(save(weights))
     facts = asdict(run) | {"format_version": FORMAT_VERSION, "preprocess": run.preprocess.to_steps()}
-    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(facts, indent=2) + "\n"
+    try:
+        _run(parse(text, FACTS, InputError))
+    except InputError as error:
+        raise ValueError(
+            f"{error} The checkpoints are kept, and the same command goes on from them"
+        ) from error
+    (folder / FACTS).write_text(text, encoding="utf-8")
 
 
 def write_predictions(
@@ -106,8 +117,7 @@ def read_run(folder: Path) -> Run:
         facts = parse(text, FACTS, InputError)
         version = facts.get("format_version") if isinstance(facts, dict) else None
         if type(version) is not int or version <= FORMAT_VERSION:
-            known = ["format_version", *(one.name for one in fields(Run))]
-            return _run(Fields(facts, FACTS, known, InputError))
+            return _run(facts)
     except InputError as error:
         raise _damaged(folder, str(error).rstrip(".")) from error
     raise InputError(
@@ -115,7 +125,9 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _run(f: Fields) -> Run:
+def _run(facts: JSON) -> Run:
+    known = ["format_version", *(one.name for one in fields(Run))]
+    f = Fields(facts, FACTS, known, InputError)
     if (
         f.integer("format_version") != FORMAT_VERSION
         or f.integer("width") < 1

@@ -32,6 +32,7 @@ from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
 from edgetl.run import FACTS
 from edgetl_runtime.pictures import Picture
+from edgetl_runtime.strict_json import well_formed
 
 # Validation and test pictures that are compared with the training ones, and pictures that norms are fitted
 # to.
@@ -183,11 +184,11 @@ def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resou
 def _plain(value: Any) -> Any:  # What `asdict` gives, of any depth.
     """Turn paths into texts and what is no number into null: a run that says what it was advised is JSON."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {well_formed(str(name)): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, str | Path):
+        return well_formed(str(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -25,6 +25,7 @@ from edgetl.views import training_views
 from edgetl_runtime.environment import read_environment
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.remembered import cache_folder
+from edgetl_runtime.strict_json import MAX_INTEGER
 from edgetl_runtime.surroundings import free_memory
 
 _TIMED_PICTURES = 8 * BATCH
@@ -38,8 +39,9 @@ class Resources:
     """The machine and what it makes of this task.
 
     memory_bytes: that can still be had; all there is where the system does not tell. disk_bytes: free where
-    the cache lies. accelerator: a GPU's name or the empty text. pictures_per_s: of feature extraction,
-    decoding included. minutes: by approach, extraction included. budget_minutes: what was allowed.
+    the cache lies, at most 2^53 as JSON has it: a cloud's share reports 8 EiB. accelerator: a GPU's name or
+    the empty text. pictures_per_s: of feature extraction, decoding included. minutes: by approach, extraction
+    included. budget_minutes: what was allowed.
     """
 
     cores: int
@@ -112,7 +114,7 @@ def resources(speeds: Speeds, train: int, val: int, request: Request) -> Resourc
     return Resources(
         cores=read_environment().cores,
         memory_bytes=_memory_bytes(),
-        disk_bytes=shutil.disk_usage(place).free,
+        disk_bytes=min(shutil.disk_usage(place).free, MAX_INTEGER),
         accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         pictures_per_s=1 / speeds.extract,
         minutes=predict_minutes(speeds, train, val, views=views, epochs=recipe.epochs),

@@ -63,6 +63,11 @@ def canonical(value: object) -> str:
     return json.dumps(whole, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def well_formed(text: str) -> str:
+    r"""Return a text that JSON can hold: the bytes of a file's name that are no UTF-8 show as `\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def brief(value: object) -> str:
     """Return `repr(value)`, shortened so that a hostile value cannot flood a message."""
     return _BRIEF.repr(value)

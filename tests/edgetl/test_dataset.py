@@ -1,6 +1,8 @@
 """Datasets: completed splits, targets, and refusals that say what to do."""
 
+import os
 import random
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetl.dataset import Dataset, load_dataset, split_dataset, write_csv
+from edgetl.dataset import Dataset, check_names, load_dataset, split_dataset, write_csv
 from edgetl.split import place
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.pictures import Index, Picture, Split, Task
@@ -235,6 +237,15 @@ def test_unreadable_pictures_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [one.reason for one in dataset.unreadable] == ["is empty"]
     with pytest.raises(DatasetError, match="1 of 61 pictures are unreadable"):
         load_dataset(root, max_unreadable=0.0)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode")
+def test_an_unreadable_file_whose_name_is_no_utf_8_is_told_in_text(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"bad": 30, "good": 30})
+    (root / "bad" / os.fsdecode(b"caf\xe9.jpg")).touch()
+    dataset = load_dataset(root)
+    check_names(dataset)
+    assert dataset.flaws()["left out"] == [rf"{root}/bad/caf\udce9.jpg is empty"]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

@@ -192,3 +192,11 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_a_type_that_only_toml_has_is_refused(line: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"^Recipe\.{line.split()[0]} must be "):
         Recipe(**read_recipe(write(tmp_path / "r.toml", line)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("weights", "w\udce9"), ("backbone", "r\udce9"), ("candidates", ("r\udce9",))]
+)
+def test_a_name_that_no_toml_can_hold_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"^Recipe\.{name} must be .*udce9"):
+        recipe(name, value)

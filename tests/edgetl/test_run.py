@@ -105,6 +105,24 @@ def test_its_backbone_has_its_own_weights_size_and_licence(tmp_path: Path) -> No
     assert again.weights_id != state_id(network(seed=2).trunk().state_dict())
 
 
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"flaws": {"left out": ["caf\udce9.jpg"]}}, "must be valid Unicode"),
+        ({"bytes": 2**53 + 1}, "must be a whole number within"),
+        ({"loss": float("nan")}, "must be a finite number"),
+    ],
+)
+def test_facts_that_would_not_be_read_back_are_not_written(
+    dataset: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    backbone = network()
+    run = replace(facts(backbone.width), dataset=dataset)
+    with pytest.raises(ValueError, match=rf"^run\.json\.dataset\..*{message}.* The checkpoints are kept"):
+        write_run(tmp_path, run, backbone, nn.Linear(backbone.width, 2))
+    assert not (tmp_path / FACTS).exists()
+
+
 def test_predictions_are_a_line_for_each_picture(tmp_path: Path) -> None:
     pictures = [
         Picture(Path("/a, b.png"), "1" * 64, ("x",)),

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from edgetl_runtime.errors import BundleError, InputError, ReceiptError
-from edgetl_runtime.strict_json import Fields, _object_without_doubles, canonical, check, parse
+from edgetl_runtime.strict_json import Fields, _object_without_doubles, canonical, check, parse, well_formed
 
 
 def fields(text: str, *keys: str) -> Fields:
@@ -120,3 +120,12 @@ def test_a_key_twice_among_many_is_found_by_looking_at_each_once() -> None:
     with pytest.raises(ValueError, match="the key '1999' appears twice in one object"):
         _object_without_doubles([(key, None) for key in (*keys, Counted(1_999))])
     assert compared < 2 * len(keys)
+
+
+def test_the_name_of_a_file_that_is_no_utf_8_becomes_text_that_passes() -> None:
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    with pytest.raises(InputError, match="must be valid Unicode"):
+        check(name, "name", InputError)
+    check(well_formed(name), "name", InputError)
+    assert well_formed(name) == r"caf\udce9.jpg"
+    assert well_formed("café 青") == "café 青"

@@ -162,12 +162,12 @@ def backbones_doubt(path: Path, given: str) -> object:
 
 
 def test_the_advice_is_json(advice: Advice) -> None:
-    doubt = backbones_doubt(Path("a.png"), "<b>red")
+    doubt = backbones_doubt(Path("a\udce9.png"), "<b>red")
     left_out = Candidate("b", None, None, left_out="6.0 ms, more than 5")
     suspicions = replace(advice.suspicions, doubts=(doubt,))
     told = replace(advice, suspicions=suspicions, candidates=(*advice.candidates, left_out)).to_json()
     assert told == json.loads(json.dumps(told, allow_nan=False))
-    assert told["suspicions"]["doubts"][0]["path"] == "a.png"
+    assert told["suspicions"]["doubts"][0]["path"] == r"a\udce9.png"
     assert told["candidates"][1]["knn"] is None
     found = advice.to_json()
     assert found["plan"]["approach"] == advice.plan.approach

@@ -4,6 +4,7 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from edgetl_factories import colour_picture, tiny_backbone
@@ -71,3 +72,8 @@ def test_steps_are_timed_on_the_device_that_will_take_them(
     found = measure_speeds(tiny_backbone(), [colour_picture(tmp_path / "one.png", "red", 0)])
     assert set(devices) == {"the GPU"}
     assert sorted(found.train.values()) == list(range(1, len(devices) + 1))
+
+
+def test_a_disk_larger_than_json_can_tell_is_told_as_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**63 - 2**20))
+    assert resources.resources(Speeds(0.01, {1: 0.1}), 100, 20, Request()).disk_bytes == 2**53
