@@ -189,15 +189,19 @@ class Dataset:
 def write_csv(dataset: Dataset, path: Path) -> None:
     """Write the columns path, label and split, with absolute paths: `load_dataset` and the runtime read it.
 
+    Links are not followed: two may lead to one file, and a CSV names a path once.
+
     Raises:
         DatasetError: see `check_names`.
     """
     check_names(dataset)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split"))
+    rows = [("path", "label", "split")]
     for split in _SPLITS:
-        writer.writerows((one.path.resolve(), "|".join(one.labels), split) for one in dataset[split])
+        rows += [(str(one.path.absolute()), "|".join(one.labels), split) for one in dataset[split]]
+    # A lone carriage return ends a line for the reader, and the writer quotes what ends its own.
+    quoting = csv.QUOTE_ALL if any("\r" in cell for row in rows for cell in row) else csv.QUOTE_MINIMAL
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
     write_text(path, text.getvalue())
 
 
@@ -205,16 +209,16 @@ def check_names(dataset: Dataset) -> None:
     """Refuse what `write_csv` could not write, before there is anything to write.
 
     Raises:
-        DatasetError: a class would be read back as another, or a path is no text.
+        DatasetError: a class or a path would be read back as another, or a path is no text.
     """
     for name in dataset.classes:
         if "|" in name or name != name.strip() or not name:
             raise DatasetError(f"A CSV cannot hold the class {name!r}. Rename it: no '|', no space around.")
     for picture in (*dataset.train, *dataset.val, *dataset.test):
-        if _LONE_SURROGATE.search(str(picture.path)):
-            raise DatasetError(
-                f"A CSV cannot hold the path {str(picture.path)!r}: no valid UTF-8. Rename it."
-            )
+        path = str(picture.path)
+        if _LONE_SURROGATE.search(path) or path != path.strip():
+            why = "a space at its end" if path != path.strip() else "no valid UTF-8"
+            raise DatasetError(f"A CSV cannot hold the path {path!r}: {why}. Rename it.")
 
 
 def _resplit(

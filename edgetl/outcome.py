@@ -52,7 +52,7 @@ def describe(
         std=backbone.native.std,
         temperature=outcome.best.score.temperature,
         licence=backbone.licence,
-        dataset={"path": well_formed(str(source.resolve()))} | facts,
+        dataset={"path": well_formed(str(source.absolute()))} | facts,
         recipe=job.recipe.to_json(),
         steps=tuple(asdict(step) for step in outcome.steps),
         figures={figure.name: asdict(figure) for figure in found.values()},

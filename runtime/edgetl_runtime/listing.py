@@ -204,11 +204,12 @@ def _row(path: Path, number: int, cells: dict[str, str]) -> Row:
 def _refuse_bad_rows(path: Path, numbers: list[int], rows: tuple[Row, ...]) -> None:
     lines: dict[Path, int] = {}
     for number, row in zip(numbers, rows, strict=True):
-        if row.path in lines:
+        place = row.path.absolute()  # `a.jpg` and `/data/a.jpg` may be one.
+        if place in lines:
             raise DatasetError(
-                f"{path}, line {number}: {row.path} is in line {lines[row.path]} too. Remove one."
+                f"{path}, line {number}: {row.path} is in line {lines[place]} too. Remove one."
             )
-        lines[row.path] = number
+        lines[place] = number
     if len({row.split is None for row in rows}) > 1:
         number = next(number for number, row in zip(numbers, rows, strict=True) if row.split is None)
         raise DatasetError(

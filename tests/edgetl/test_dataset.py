@@ -275,6 +275,43 @@ def test_a_written_csv_keeps_several_labels(tmp_path: Path) -> None:
     assert (again.task, again.classes, again.fingerprint) == ("multi_label", ("a", "b"), dataset.fingerprint)
 
 
+def test_links_to_one_file_stay_pictures_of_their_own(tmp_path: Path) -> None:
+    store, data = write_folder(tmp_path / "store", {"all": 40}) / "all", tmp_path / "data"
+    for number in range(44):  # Four of them are linked twice, as what removes duplicates does.
+        path = data / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(store / f"{number % 40}.png")
+    dataset = load_dataset(data)
+    write_csv(dataset, tmp_path / "split.csv")
+    again = load_dataset(tmp_path / "split.csv")
+    assert again.split_fingerprint == dataset.split_fingerprint
+    assert {one.path for one in _all(again)} == {one.path for one in _all(dataset)}
+
+
+def test_a_written_csv_names_pictures_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "data", {"a": 20, "b": 20})
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    dataset = load_dataset(Path("../data"))
+    write_csv(dataset, tmp_path / "split.csv")
+    monkeypatch.chdir(tmp_path / "data")
+    assert load_dataset(tmp_path / "split.csv").split_fingerprint == dataset.split_fingerprint
+
+
+def test_a_carriage_return_in_a_name_survives_the_csv(tmp_path: Path) -> None:
+    dataset = load_dataset(write_folder(tmp_path / "data", {"a\rb": 20, "c": 20}))
+    write_csv(dataset, tmp_path / "split.csv")
+    again = load_dataset(tmp_path / "split.csv")
+    assert (again.classes, again.fingerprint) == (("a\rb", "c"), dataset.fingerprint)
+
+
+def test_a_path_that_a_csv_would_cut_is_refused(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"a": 20, "b": 20})
+    (root / "a" / "0.png").rename(root / "a" / "scan ")
+    with pytest.raises(DatasetError, match=r"cannot hold the path '.*a/scan ': a space at its end\. Rename"):
+        check_names(load_dataset(root))
+
+
 @pytest.mark.parametrize("name", ["a|b", " a"])
 def test_a_class_that_a_csv_cannot_hold_is_refused(name: str, tmp_path: Path) -> None:
     dataset = split_dataset(index_of(*pictures(0, 30, name), *pictures(100, 30, "b")))

@@ -100,7 +100,7 @@ def test_the_run_says_what_was_trained_on_what(finished: tuple[Path, Run, Diary]
     sizes = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
     assert sum(sizes.values()) == 60
     assert run.dataset == {
-        "path": str(dataset.root.resolve()),
+        "path": str(dataset.root.absolute()),
         "fingerprint": dataset.fingerprint,
         "counts": sizes,
         "flaws": {"left out": [], "leakage": [], "contradiction": []},

@@ -235,6 +235,14 @@ def test_duplicate_rows_are_refused_with_both_lines(tmp_path):
     assert message_of(path) == f"{path}, line 4: {tmp_path / 'a.jpg'} is in line 2 too. Remove one."
 
 
+def test_a_path_is_the_same_with_and_without_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path, f"path,label\na.jpg,cat\n{tmp_path / 'a.jpg'},cat\n")
+    assert message_of(Path("data.csv")).startswith(
+        f"data.csv, line 3: {tmp_path / 'a.jpg'} is in line 2 too."
+    )
+
+
 def test_a_csv_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes("path,label\ncafé.jpg,cat\n".encode("latin-1"))
