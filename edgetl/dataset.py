@@ -189,7 +189,8 @@ class Dataset:
 def write_csv(dataset: Dataset, path: Path) -> None:
     """Write the columns path, label and split, with absolute paths: `load_dataset` and the runtime read it.
 
-    Links are not followed: two may lead to one file, and a CSV names a path once.
+    Links are not followed: two may lead to one file, and a CSV names a path once. Where pictures may have
+    several labels, a lone one ends in `|`, by which the reader knows.
 
     Raises:
         DatasetError: see `check_names`.
@@ -197,12 +198,16 @@ def write_csv(dataset: Dataset, path: Path) -> None:
     check_names(dataset)
     rows = [("path", "label", "split")]
     for split in _SPLITS:
-        rows += [(str(one.path.absolute()), "|".join(one.labels), split) for one in dataset[split]]
+        rows += [(str(one.path.absolute()), _cell(one, dataset.task), split) for one in dataset[split]]
     # A lone carriage return ends a line for the reader, and the writer quotes what ends its own.
     quoting = csv.QUOTE_ALL if any("\r" in cell for row in rows for cell in row) else csv.QUOTE_MINIMAL
     text = io.StringIO()
     csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
     write_text(path, text.getvalue())
+
+
+def _cell(picture: Picture, task: Task) -> str:
+    return "|".join(picture.labels) + ("|" if task == "multi_label" and len(picture.labels) == 1 else "")
 
 
 def check_names(dataset: Dataset) -> None:

@@ -4,6 +4,7 @@ The exporters know neither runs nor scikit-learn: the module, the solver of head
 temperature are handed over as callables, so that an int8 head is solved as the training solved its own.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -84,7 +85,9 @@ def _dataset(run: Run, folder: Path, data: Path | None, watcher: Watcher) -> Dat
     again = "Give the pictures it was trained on: edgetl export RUN --data PATH, or train again."
     try:
         # The run's own list holds readable pictures only, so that hashes are enough.
-        dataset = split_dataset(index(source, check=source != recorded, progress=watcher.progress))
+        found = index(source, check=source != recorded, progress=watcher.progress)
+        # Files show one label each also where several were allowed; the run knows.
+        dataset = split_dataset(replace(found, task=run.task))
     except InputError as error:
         # The first line alone: the others list pictures, and flags that an export does not have.
         reason = str(error).splitlines()[0].rstrip(".:")

@@ -275,6 +275,17 @@ def test_a_written_csv_keeps_several_labels(tmp_path: Path) -> None:
     assert (again.task, again.classes, again.fingerprint) == ("multi_label", ("a", "b"), dataset.fingerprint)
 
 
+def test_a_written_csv_tells_that_several_labels_were_allowed(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"files": 30})
+    rows = [f"files/{number}.png,{'ab'[number % 2]}" for number in range(30)]
+    (root / "all.csv").write_text("\n".join(["path,label", *rows, "missing.png,a|b"]), encoding="utf-8")
+    dataset = load_dataset(root / "all.csv")
+    write_csv(dataset, root / "split.csv")
+    again = load_dataset(root / "split.csv")
+    assert (dataset.task, again.task) == ("multi_label", "multi_label")
+    assert again.split_fingerprint == dataset.split_fingerprint
+
+
 def test_links_to_one_file_stay_pictures_of_their_own(tmp_path: Path) -> None:
     store, data = write_folder(tmp_path / "store", {"all": 40}) / "all", tmp_path / "data"
     for number in range(44):  # Four of them are linked twice, as what removes duplicates does.

@@ -111,6 +111,19 @@ def test_pictures_that_are_gone_are_reported_and_found_again_by_data(
     assert [len(getattr(handed["data"], role)) for role in ("train", "choose", "verify")] == [24, 12, 12]
 
 
+def test_the_run_says_whether_several_labels_are_allowed_when_the_files_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders have one label each, as the recorded splits of older runs may."""
+    run = make_run(tmp_path / "run", write_pictures(tmp_path / "data"))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(facts | {"task": "multi_label"}), encoding="utf-8")
+    handed = {}
+    monkeypatch.setattr(pipeline, "export", lambda *given, **named: handed.update(data=given[1]) or given[0])
+    assert export_run(run, tmp_path / "bundle").task == "multi_label"
+    assert handed["data"].choose.targets.shape == (12, 2)
+
+
 def test_an_existing_bundle_is_refused_before_the_run_is_read(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     with pytest.raises(InputError, match="exists already"):

@@ -73,7 +73,7 @@ def _of_run(path: Path) -> dict[str, Counter[str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                counted.setdefault(row["split"], Counter()).update(row["label"].split("|"))
+                counted.setdefault(row["split"], Counter()).update(filter(None, row["label"].split("|")))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
         raise InputError(f"{path} is no table of the run's pictures: {error}. Train again.") from error
     return counted

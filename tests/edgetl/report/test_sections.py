@@ -201,6 +201,17 @@ def test_the_data_card_counts_classes_by_split(tmp_path):
     ]
 
 
+def test_the_largest_class_is_the_measure_also_where_several_labels_are_allowed(tmp_path):
+    sources = run_sources(tmp_path)
+    rows = ["path,label,split", "a.png,cat|,train", "b.png,dog|,train", "c.png,,train", "d.png,,train"]
+    (tmp_path / "run/dataset.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = data.context(facts_of(sources))
+    assert [(row.name, row.counts, row.share) for row in found.classes] == [
+        ("cat", (1,), 1),
+        ("dog", (1,), 1),
+    ]
+
+
 def test_the_data_card_of_a_receipt_counts_its_targets():
     found = data.context(facts_of(sources_of(measured_receipt([0, 0, 1], [0, 0, 1]))))
     assert found.columns == ("test",)
