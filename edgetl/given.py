@@ -21,6 +21,7 @@ from edgetl_exporters.report import Report
 from edgetl_runtime.atomic import refuse_place
 from edgetl_runtime.errors import InputError
 from edgetl_runtime.preprocess import Preprocess
+from edgetl_runtime.row import composed
 
 MAX_CLASSES_BYTES = 10_000_000
 
@@ -45,17 +46,17 @@ class Given:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Read a text file with a class on each line.
+    """Read a text file with a class on each line, composed and without the mark that Windows puts first.
 
     Raises:
         InputError: it cannot be read, or names fewer than two classes, or one twice.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             lines = file.read(MAX_CLASSES_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--classes {str(path)!r} cannot be read: {error}.") from error
-    classes = tuple(line.strip() for line in lines if line.strip())
+    classes = tuple(composed(line.strip()) for line in lines if line.strip())
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise InputError(
             f"--classes {str(path)!r} must name two classes or more, one a line, none twice; it has "

@@ -182,7 +182,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read, or has a key that no recipe has.
     """
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:  # not there, not UTF-8, not TOML
         raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
     return check_keys(settings, str(path))

@@ -162,7 +162,7 @@ def read_judged(path: Path) -> Judged:
     from edgetl_runtime.verdict import Outcome
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # A shell on Windows may put a mark first.
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}. Make it: edgetl check … --json > FILE") from error
     keys = ("asked", "outcome", "n", "lost", "gained")

@@ -121,7 +121,7 @@ def _text(file: BinaryIO, entry: Entry) -> str:
         raise _Unlabelled(f"has a label that {entry.reason or f'has {entry.bytes:,} bytes'}")
     file.seek(entry.offset)
     try:
-        return file.read(entry.bytes).decode("utf-8")
+        return file.read(entry.bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _Unlabelled("has a label that is no UTF-8 text") from error
 

@@ -183,6 +183,12 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
         export_given(given(tmp_path / "x.onnx"), write_pictures(tmp_path / "d", per_class=8), tmp_path / "b")
 
 
+def test_classes_may_be_listed_by_an_editor_on_windows_or_macos(tmp_path: Path) -> None:
+    """The one begins with a byte order mark, the other writes é as two characters."""
+    (tmp_path / "labels.txt").write_bytes("\ufeffchat\r\ncafe\u0301\r\n".encode())
+    assert read_classes(tmp_path / "labels.txt") == ("chat", "caf\u00e9")
+
+
 @pytest.mark.parametrize("text", ["one\n", "a\nb\na\n"])
 def test_too_few_classes_or_one_twice_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.txt").write_text(text, encoding="utf-8")

@@ -181,6 +181,10 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "r.toml", text))
 
 
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read_recipe(write(tmp_path / "r.toml", "\ufeffsize = 128\r\n")) == {"size": 128}
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"backbone = '\xe4'")
     for name in ("missing.toml", "latin.toml", "."):

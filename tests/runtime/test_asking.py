@@ -63,6 +63,12 @@ def test_what_check_prints_is_read_back(tmp_path, capsys):
     assert not found.is_of(replace(verdict, lost=4))
 
 
+def test_what_a_shell_on_windows_has_kept_is_read_back(tmp_path):
+    path = written(tmp_path / "check.json")
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_judged(path).question == ASKED
+
+
 def test_all_limits_come_back_from_json(tmp_path):
     found = read_judged(written(tmp_path / "check.json"))
     assert found == Judged(tmp_path / "check.json", ASKED, "PASS", 1000, 3, 1)

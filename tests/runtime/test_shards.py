@@ -100,6 +100,12 @@ def test_a_picture_that_cannot_count_is_listed_with_its_reason(tmp_path, files, 
     assert found["a.tar/1.jpg"].startswith(reason)
 
 
+def test_labels_may_begin_with_the_byte_order_mark_of_windows(tmp_path):
+    (tmp_path / "classnames.txt").write_text("\ufeffcat\ndog", encoding="utf-8")
+    files = {"1.jpg": b"", "1.cls": "\ufeff0".encode(), "2.jpg": b"", "2.json": '\ufeff{"label": 0}'.encode()}
+    assert [labels for _, labels, _ in told(write_tar(tmp_path / "a.tar", files))] == [("cat",), ("cat",)]
+
+
 def test_labels_that_agree_are_one(tmp_path):
     (tmp_path / "classnames.txt").write_text("cat\ndog", encoding="utf-8")
     tar = write_tar(tmp_path / "a.tar", {"1.jpg": b"", "1.cls": b"1", "1.json": b'{"label": "dog"}'})
