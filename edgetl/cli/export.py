@@ -45,9 +45,12 @@ Sign = Annotated[
     Path | None, typer.Option("--sign", metavar="KEY", help="Sign with this Ed25519 key, a PEM file.")
 ]
 _ONNX = "An ONNX file"
+# Flags that describe it, whereas a run knows its own.
+_OF_ONNX = ("classes", "mean", "std", "layout", "size", "crop", "licence")
 
 
 def export(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(metavar="RUN|MODEL.onnx", help="What `edgetl train` left, or a classifier."),
@@ -109,7 +112,7 @@ def export(
             if source.suffix == ".onnx":
                 report = _given(source, out, (data, classes), described | licences, options)
             else:
-                _refuse_described(source, {"--classes": classes, "--licence": licence})
+                _refuse_described(source, context)
                 report = _run(source, out, data, data_licence, options)
         show(asdict(report) if as_json else render_report(report, out))
         return 0
@@ -117,11 +120,14 @@ def export(
     finish(command, debug)
 
 
-def _refuse_described(source: Path, flags: dict[str, Any]) -> None:
-    """Refuse flags that describe an ONNX file."""
-    given = [flag for flag, value in flags.items() if value is not None]
-    if given:
-        raise InputError(f"{' and '.join(given)} is for ONNX files; the run {str(source)!r} knows its own.")
+def _refuse_described(source: Path, context: typer.Context) -> None:
+    """Refuse flags that describe an ONNX file, whatever their value."""
+    origins = {name: context.get_parameter_source(name) for name in _OF_ONNX}
+    flags = ", ".join(f"--{name}" for name, one in origins.items() if one and one.name != "DEFAULT")
+    if flags:
+        raise InputError(
+            f"Only an ONNX file takes {flags}; the run {str(source)!r} knows its own. Leave them out."
+        )
 
 
 def _run(

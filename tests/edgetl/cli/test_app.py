@@ -138,6 +138,23 @@ def test_a_setting_that_cannot_be_is_told_and_nothing_is_written(
     assert listed(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--size", "224"], "--size"),  # The default, and yet it was asked for.
+        (["--crop", "1", "--layout", "nhwc"], "--layout, --crop"),
+        (["--mean", "0", "0", "0", "--std", "1", "1", "1", "--licence", "MIT"], "--mean, --std, --licence"),
+        (["--classes", "classes.txt"], "--classes"),
+    ],
+)
+def test_what_describes_an_onnx_file_is_refused_for_a_run(
+    flags: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    expected = f"Only an ONNX file takes {named}; the run {run!r} knows its own. Leave them out."
+    assert bad(["export", run, "--out", str(tmp_path / "bundle"), *flags], capsys) == expected
+
+
 def empty_class(data: Path) -> None:
     colour_folder(data, 4)
     (data / "yellow").mkdir()
