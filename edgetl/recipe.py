@@ -27,7 +27,8 @@ class Recipe:
 
     backbone, weights: see `create_backbone`; weights is "default", "none" or the path of a file. A network
         with weights "none" is trained from scratch, unless `unfreeze` is a list. `edgetl.finetune` takes the
-        backbone "auto" as well: it measures which one suits and how to train it, as `edgetl advise` does.
+        backbone "auto" as well: it measures which one suits and how to train it, as `edgetl advise` does,
+        and takes no weights.
     size, crop: of the preprocessing; None takes the backbone's own.
     views: which mirrored copies of a training picture may be seen: none, left-right, or both directions.
     augment: "trivial" adds copies changed by TrivialAugment; "auto" is "none".
@@ -94,6 +95,7 @@ class Recipe:
             self._check_number(name)
         self._check_unfreeze()
         self._check_candidates()
+        self._check_auto()
 
     def _check_number(self, name: str) -> None:
         value, (low, high) = getattr(self, name), _RANGES[name]
@@ -120,6 +122,14 @@ class Recipe:
         names = () if self.candidates is None else self.candidates
         if not isinstance(names, tuple) or not all(map(_is_text, names)):
             raise InputError(f"Recipe.candidates must be names of backbones, got {names!r}.")
+
+    def _check_auto(self) -> None:
+        if self.backbone == "auto" and self.weights != "default":
+            raise InputError(
+                "Recipe.weights must be 'default' where the backbone is 'auto', which measures pretrained "
+                f"features, got {self.weights!r}. Leave them out, or name the backbone that they are for; "
+                "'auto' by itself proposes training from scratch where that is better."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as JSON, the derived ones as null."""

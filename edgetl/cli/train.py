@@ -1,8 +1,9 @@
 """`edgetl train`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from edgetl.cli.recipe_flags import with_recipe_flags
 from edgetl.ranks import started, together
 from edgetl_runtime.cli import guarded
 from edgetl_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from edgetl.recipe import Recipe
 
 _REMEDY = "Finished features are kept: once the cluster runs, the same command goes on."
 
@@ -50,6 +54,7 @@ def train(
 
         resolved = resolve_recipe(recipe, settings)
         named = named_settings(recipe, settings)
+        _refuse_idle_candidates(settings, resolved)
         _refuse_ranks(ray)
         with open_watcher() as watcher, helped_by(find_workers((ray, ray_workers), _REMEDY, watcher.note)):
             run = finetune_as(resolved, named, data, out, watcher=watcher, max_unreadable=max_unreadable)
@@ -60,6 +65,16 @@ def train(
         return together(lambda: guarded(alone, debug=debug))
 
     finish(command, debug)
+
+
+def _refuse_idle_candidates(flags: Mapping[str, Any], recipe: "Recipe") -> None:
+    """Refuse candidates that nothing would try; those in the recipe of an advised run are a record."""
+    asked = recipe.backbone == "auto" or recipe.target_accuracy is not None
+    if flags["candidates"] is not None and not asked:
+        raise InputError(
+            "--candidates are other backbones, and nothing would try them. Give --backbone auto, which "
+            "chooses from them, or --target-accuracy, for which they follow until it is reached."
+        )
 
 
 def _refuse_ranks(ray: str | None) -> None:

@@ -165,6 +165,13 @@ def test_auto_is_a_word_where_something_can_be_chosen_for_us(name: str) -> None:
             recipe(name, "auto")
 
 
+@pytest.mark.parametrize("weights", ["none", "network.safetensors"])
+def test_a_backbone_that_is_to_be_found_has_the_weights_that_it_is_measured_with(weights: str) -> None:
+    with pytest.raises(InputError, match=r"^Recipe\.weights must be 'default' .*name the backbone that they"):
+        Recipe(backbone="auto", weights=weights)
+    assert Recipe(backbone="auto", weights="default").backbone == "auto"
+
+
 def test_candidates_are_names() -> None:
     assert Recipe(candidates=()).candidates == ()
     with pytest.raises(InputError, match=r"^Recipe\.candidates must be names of backbones, got \(1,\)\.$"):

@@ -122,6 +122,14 @@ def test_wrong_usage_is_one_line_and_exits_with_2(
         (["--backbone", "missing/run"], "No backbone is called 'missing/run'."),
         (["--weights", "missing.pth"], "The weights 'missing.pth' cannot be read"),
         ([*TINY, "--unfreeze", "8"], "has 7 stages, --unfreeze asks for 8."),
+        (
+            ["--candidates", "efficientnet_lite1"],
+            "Give --backbone auto, which chooses from them, or --target-accuracy",
+        ),
+        (
+            ["--backbone", "auto", "--weights", "none"],
+            "Recipe.weights must be 'default' where the backbone is",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_told_and_nothing_is_written(
