@@ -17,14 +17,14 @@ _SHOWN = 5
 _PATH = 20  # Two of them fit a line.
 
 
-def render_card(advice: Advice) -> str:
-    """Return the card."""
+def render_card(advice: Advice, flags: Sequence[str] = ()) -> str:
+    """Return the card; flags: what a training needs to follow the advice, see `Request.flags`."""
     sections = [
         ("Pictures", _data(advice.data, advice.suspicions)),
         ("Backbones, best first", _candidates(advice)),
         ("Transfer", _similarity(advice.backbone, advice.similarity)),
         ("This machine", _resources(advice.resources)),
-        (f"Plan: {advice.plan.approach}", _plan(advice)),
+        (f"Plan: {advice.plan.approach}", _plan(advice, flags)),
     ]
     return "\n\n".join("\n".join([title, *lines]) for title, lines in sections)
 
@@ -152,14 +152,24 @@ def _resources(found: Resources) -> list[str]:
     return _wrapped([machine, f"minutes: {minutes}; allowed {found.budget_minutes:.1f}"])
 
 
-def _plan(advice: Advice) -> list[str]:
+def _plan(advice: Advice, flags: Sequence[str]) -> list[str]:
     plan = advice.plan
     lines = [f"about {plan.minutes:.1f} minutes with {advice.backbone}", *plan.reasons]
     lines += [f"not tried: {name}, {reason}" for name, reason in advice.unprobed.items()]
-    lines.append(
-        f"this advice took {advice.seconds:.0f} s. Next: edgetl train DATA --backbone auto --out RUN"
-    )
-    return _wrapped(lines)
+    next_ = f"this advice took {advice.seconds:.0f} s. Next: edgetl train DATA --backbone auto"
+    return [*_wrapped(lines), *_command([next_, *flags, "--out RUN"])]
+
+
+def _command(parts: Sequence[str]) -> list[str]:
+    """Put the parts of a command on lines that a shell takes for one; a part stays whole, however long."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + len("  \\") <= _WIDTH:
+            lines[-1] += f" {part}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"  {part}")
+    return lines
 
 
 def _number(value: float | None, form: str) -> str:

@@ -15,6 +15,7 @@ from edgetl.advise.card import render_card
 from edgetl.advise.data import Copies, Doubt, Listed, Near
 from edgetl_runtime.pictures import Picture, Unreadable
 from edgetl_runtime.preprocess import Preprocess
+from edgetl_runtime.strict_json import well_formed
 
 _T = TypeVar("_T")
 _SHOWN, _OF_EACH = 50, 4
@@ -28,12 +29,12 @@ img { width: 128px; height: 128px; margin-right: 4px; }
 """
 
 
-def render_page(advice: Advice) -> str:
-    """Return the page; in names that are not valid UTF-8, stray bytes are escaped."""
+def render_page(advice: Advice, flags: Sequence[str] = ()) -> str:
+    """Return the page; stray bytes of names that are no UTF-8 are escaped. flags: see `render_card`."""
     data, found = advice.data, advice.suspicions
     sections = [
         f"<h1>Advice: {escape(advice.plan.approach)} with {escape(advice.backbone)}</h1>",
-        f"<pre>{escape(render_card(advice))}</pre>",
+        f"<pre>{escape(render_card(advice, flags))}</pre>",
         _section("Left out", _left_out, data.unreadable),
         _section("Copies in several splits", _copies, data.leaks),
         _section("Copies with contradicting labels", _copies, data.conflicts),
@@ -41,7 +42,7 @@ def render_page(advice: Advice) -> str:
         _section("Near duplicates, in groups", _near, found.near),
     ]
     head = f'<meta charset="utf-8"><title>edgetl advise</title><style>{_STYLE}</style>'
-    body = "\n".join(sections).encode("utf-8", "backslashreplace").decode()
+    body = well_formed("\n".join(sections))
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from edgetl.cost import Limits
@@ -37,3 +38,21 @@ class Request:
     def recipe(self, **planned: Any) -> Recipe:
         """Return a recipe with the settings that are given, and over them what is planned."""
         return Recipe(**{"seed": self.seed, **self.settings, **planned})
+
+    def flags(self) -> tuple[str, ...]:
+        """Return what `edgetl train --backbone auto` needs to be asked the same, each flag with its value."""
+        given = {
+            "--candidates": ",".join(self.backbones),
+            "--max-latency-ms": self.limits.latency_ms,
+            "--max-size-mb": self.limits.size_mb,
+            **{f"--{name.replace('_', '-')}": value for name, value in self.settings.items()},
+            "--time-budget": None if self.time_budget_s == Recipe().time_budget_s else self.time_budget_s,
+            "--seed": self.seed or None,
+        }
+        return tuple(
+            f"{flag} {quote(_text(value))}" for flag, value in given.items() if value not in (None, "")
+        )
+
+
+def _text(value: Any) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -73,8 +73,8 @@ def advise(
         if out is not None:
             text = json.dumps(advice.to_json(), indent=2)
             write_text(out / "advice.json", text + "\n")
-            write_text(out / "advise.html", render_page(advice))
-        show(advice.to_json() if as_json else render_card(advice))
+            write_text(out / "advise.html", render_page(advice, request.flags()))
+        show(advice.to_json() if as_json else render_card(advice, request.flags()))
         return 0
 
     finish(command, debug)

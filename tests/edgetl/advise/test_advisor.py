@@ -87,6 +87,18 @@ def test_the_card_has_80_columns_and_all_its_parts(advice: Advice) -> None:
     for title in ("Pictures", "Backbones, best first", "Transfer", "This machine"):
         assert title in lines
     assert f"Plan: {advice.plan.approach}" in lines
+    assert lines[-1].endswith(" s. Next: edgetl train DATA --backbone auto --out RUN")
+
+
+def test_the_card_and_the_page_say_how_to_follow_the_advice_that_was_asked_for(advice: Advice) -> None:
+    flags = Request(LITE0, Limits(20.0), 60.0, settings={"size": SIDE}).flags()
+    command = render_card(advice, flags).splitlines()[-3:]
+    assert command[0].endswith(" s. Next: edgetl train DATA --backbone auto \\")
+    assert command[1:] == [
+        "  --candidates efficientnet_lite0 --max-latency-ms 20 --size 64 \\",
+        "  --time-budget 60 --out RUN",
+    ]
+    assert "\n".join(command) in render_page(advice, flags)
 
 
 def test_the_page_needs_nothing_else_and_escapes_names(advice: Advice, colours: Path) -> None:
