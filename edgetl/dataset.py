@@ -217,13 +217,16 @@ def check_names(dataset: Dataset) -> None:
         DatasetError: a class or a path would be read back as another, or a path is no text.
     """
     for name in dataset.classes:
-        if "|" in name or name != name.strip() or not name:
-            raise DatasetError(f"A CSV cannot hold the class {name!r}. Rename it: no '|', no space around.")
+        if "|" in name or name != name.strip() or not name or _LONE_SURROGATE.search(name):
+            raise DatasetError(
+                f"The dataset.csv of a run cannot hold the class {name!r}. Rename it: UTF-8, no '|', no "
+                "space around."
+            )
     for picture in (*dataset.train, *dataset.val, *dataset.test):
         path = str(picture.path)
         if _LONE_SURROGATE.search(path) or path != path.strip():
             why = "a space at its end" if path != path.strip() else "no valid UTF-8"
-            raise DatasetError(f"A CSV cannot hold the path {path!r}: {why}. Rename it.")
+            raise DatasetError(f"The dataset.csv of a run cannot hold the path {path!r}: {why}. Rename it.")
 
 
 def _resplit(

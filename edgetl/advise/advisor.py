@@ -26,7 +26,7 @@ from edgetl.advise.sample import Features, as_array, choose, part
 from edgetl.advise.similarity import Similarity, similarity
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone
-from edgetl.dataset import Dataset
+from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
@@ -76,8 +76,9 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     """Measure what decides transfer, and plan.
 
     Raises:
-        InputError: no backbone can be had or is within the limits.
+        InputError: no backbone can be had or is within the limits, or no training could take these pictures.
     """
+    check_names(dataset)  # Trials and the training would refuse them too, after all features.
     begun, watcher = time.monotonic(), watcher or Watcher()
     watcher.phase("pictures")
     found = data_facts(dataset)

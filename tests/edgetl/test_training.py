@@ -495,7 +495,7 @@ def test_a_run_as_backbone_brings_its_own_weights(
 def test_a_class_that_the_run_could_not_name_is_refused_before_any_work(tmp_path: Path) -> None:
     names = {"red": "red|ish"}
     dataset, diary = load_dataset(colour_folder(tmp_path / "pictures", 5, names)), Diary()
-    with pytest.raises(DatasetError, match=r"A CSV cannot hold the class 'red\|ish'"):
+    with pytest.raises(DatasetError, match=r"dataset\.csv of a run cannot hold the class 'red\|ish'"):
         train(dataset, RECIPE, tmp_path / "run", diary)
     assert diary.phases == []
 

@@ -167,6 +167,14 @@ def test_page_and_card_name_what_was_left_out_and_copies(advice: Advice, colours
     assert told["leaks"]["first"][0]["pictures"][2]["path"] == str(blue)
 
 
+def test_names_that_no_training_takes_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    diary = Diary()
+    dataset = load_dataset(colour_folder(tmp_path, 8, {"red": "a|b"}))
+    with pytest.raises(InputError, match=r"cannot hold the class 'a\|b'\. Rename it"):
+        give_advice(dataset, Request(LITE0), diary)
+    assert diary.phases == []
+
+
 def backbones_doubt(path: Path, given: str) -> object:
     from edgetl.advise.data import Doubt
 
