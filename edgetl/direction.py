@@ -45,14 +45,15 @@ class Probe:
     """What a moment of tuning one block gave.
 
     loss: on the choosing half, in nats, None where it diverged. before: that of the head alone.
-    gradient: the block's relative gradient norm, divided by the largest of the three.
+    gradient: the block's relative gradient norm, divided by the largest of the three; None where it is no
+    number.
     """
 
     block: Direction
     stages: str
     loss: float | None
     before: float
-    gradient: float
+    gradient: float | None
     batches: int
     seconds: float
 
@@ -84,10 +85,14 @@ def told(probes: Sequence[Probe], chosen: Direction) -> str:
     if not probes:
         return "unfreeze: output, since time, disk or stages do not suffice to probe"
     seen = ", ".join(
-        f"{one.block} {'diverged' if one.loss is None else f'{one.loss:.3f}'} (gradient {one.gradient:.2f})"
+        f"{one.block} {_number(one.loss, 3, 'diverged')} (gradient {_number(one.gradient, 2, 'no number')})"
         for one in probes
     )
     return f"unfreeze: {chosen}; validation loss {probes[0].before:.3f} after a moment of tuning: {seen}"
+
+
+def _number(value: float | None, digits: int, without: str) -> str:
+    return without if value is None else f"{value:.{digits}f}"
 
 
 def _probe(job: Job) -> tuple[Probe, ...]:
@@ -141,7 +146,7 @@ def _tuned(
     activations: AllActivations,
     best: Best,
     block: tuple[Direction, Span],
-    scope: tuple[int, float],
+    scope: tuple[int, float | None],
 ) -> Probe:
     """Tune one block from the head, through a whole little schedule."""
     (name, span), (batches, gradient) = block, scope
@@ -169,8 +174,10 @@ def _loss_after(tail: nn.Sequential, data: StepData, tuning: Tuning, batches: in
         return None
 
 
-def _gradients(job: Job, activations: AllActivations, best: Best, spans: dict[str, Span]) -> dict[str, float]:
-    """Return |g| / |w| of each block, mean over a few batches, divided by the largest."""
+def _gradients(
+    job: Job, activations: AllActivations, best: Best, spans: dict[str, Span]
+) -> dict[str, float | None]:
+    """Return |g| / |w| of each block, mean over batches, divided by the largest; None where no number."""
     tail, data = working_copy(best.tail_at(job.backbone, 0)), step_data(job, activations, 0)
     weights, generator = torch.from_numpy(data.weights), np.random.default_rng([job.recipe.seed, 5])
     size = min(job.recipe.batch_size, len(data.targets))
@@ -183,8 +190,9 @@ def _gradients(job: Job, activations: AllActivations, best: Best, spans: dict[st
         torch.autograd.backward(loss)
         for name, span in spans.items():
             sums[name] += _relative_norm(list(tail)[span.first : span.end])
-    largest = max(sums.values()) or 1.0
-    return {name: value / largest for name, value in sums.items()}
+    finite = {name: value for name, value in sums.items() if math.isfinite(value)}
+    largest = max(finite.values(), default=0.0) or 1.0
+    return {name: finite[name] / largest if name in finite else None for name in sums}
 
 
 def _relative_norm(modules: Sequence[nn.Module]) -> float:

@@ -87,13 +87,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A moment of tuning one side. loss: after it, None where it diverged; before: that of the head."""
+    """A moment of tuning one side. loss: after it, None where it diverged; before: that of the head.
+
+    gradient: None where it was no number.
+    """
 
     block: str
     stages: str
     loss: float | None
     before: float
-    gradient: float
+    gradient: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +197,8 @@ def _attempt(attempt: Mapping[str, Any]) -> Attempt:
 
 
 def _probe(probe: Mapping[str, Any]) -> Probe:
-    before, gradient = float(probe["before"]), float(probe["gradient"])
-    return Probe(str(probe["block"]), str(probe["stages"]), _number(probe["loss"]), before, gradient)
+    loss, gradient = _number(probe["loss"]), _number(probe["gradient"])
+    return Probe(str(probe["block"]), str(probe["stages"]), loss, float(probe["before"]), gradient)
 
 
 def _advice(advice: Mapping[str, Any] | None) -> Advice | None:

@@ -1,6 +1,7 @@
 """Which side to unfreeze: three probes of the real thing, and the choice from their numbers."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def test_three_blocks_are_probed_and_the_table_is_kept_for_a_restart(
     again, kept = choose_direction(job(dataset, Diary()), tmp_path)
     assert (again.recipe.unfreeze, kept) == (chosen.recipe.unfreeze, probes)
     assert len(json.loads((tmp_path / "direction.json").read_text())["probes"]) == 3
+
+
+def test_gradients_that_are_no_numbers_are_told_and_kept(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = iter([math.nan, 2.0, 4.0] * 5)  # Of input, middle and output, five batches.
+    monkeypatch.setattr(direction, "_relative_norm", lambda modules: next(norms))
+    diary = Diary()
+    _, probes = choose_direction(job(dataset, diary), tmp_path)
+    assert [one.gradient for one in probes] == [None, 0.5, 1.0]
+    assert "(gradient no number), middle" in diary.notes[0]
+    assert choose_direction(job(dataset, Diary()), tmp_path)[1] == probes
 
 
 def test_the_probes_leave_the_backbone_as_it_was(dataset: Dataset, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ SEARCH = {
             "seconds": 4.0,
         }
         for block, stages, loss, gradient in (
-            ("input", "first 2 stages", None, 0.4),
+            ("input", "first 2 stages", None, None),
             ("output", "last 2 stages", 0.42, 1.0),
         )
     ],
