@@ -200,9 +200,12 @@ def write_csv(dataset: Dataset, path: Path) -> None:
     for split in _SPLITS:
         rows += [(str(one.path.absolute()), _cell(one, dataset.task), split) for one in dataset[split]]
     # A lone carriage return ends a line for the reader, and the writer quotes what ends its own.
-    quoting = csv.QUOTE_ALL if any("\r" in cell for row in rows for cell in row) else csv.QUOTE_MINIMAL
+    has_returns = any("\r" in cell for row in rows for cell in row)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+    )
+    writer.writerows(rows)
     write_text(path, text.getvalue())
 
 
@@ -223,7 +226,7 @@ def check_names(dataset: Dataset) -> None:
                 "space around."
             )
     for picture in (*dataset.train, *dataset.val, *dataset.test):
-        path = str(picture.path)
+        path = str(picture.path.absolute())
         if _LONE_SURROGATE.search(path) or path != path.strip():
             why = "a space at its end" if path != path.strip() else "no valid UTF-8"
             raise DatasetError(f"The dataset.csv of a run cannot hold the path {path!r}: {why}. Rename it.")

@@ -316,6 +316,17 @@ def test_a_carriage_return_in_a_name_survives_the_csv(tmp_path: Path) -> None:
     assert (again.classes, again.fingerprint) == (("a\rb", "c"), dataset.fingerprint)
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode")
+def test_a_folder_above_whose_name_is_no_utf_8_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / os.fsdecode(b"caf\xe9")
+    write_folder(home / "data", {"a": 20, "b": 20})
+    monkeypatch.chdir(home)
+    with pytest.raises(DatasetError, match=r"cannot hold the path '.*caf\\udce9/data/.*no valid UTF-8"):
+        check_names(load_dataset(Path("data")))
+
+
 def test_a_path_that_a_csv_would_cut_is_refused(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"a": 20, "b": 20})
     (root / "a" / "0.png").rename(root / "a" / "scan ")
