@@ -107,10 +107,10 @@ def take_step(
         tuning = replace(plain, learning_rate=settled.learning_rate, bf16=settled.bf16)
         result = _tune(job, (name, tail), data, tuning, settled, slot)
         found = _blended(tail, result, data, tuning)
+        gap = measure_gap(found.tail, data, found.score, job.recipe.seed)
     except Diverged as error:
         return best, _failed(name, best, str(error), time.monotonic() - begun)
     verdict = compare(best.score, found.score)
-    gap = measure_gap(found.tail, data, found.score, job.recipe.seed)
     judged = verdict, gap, time.monotonic() - begun
     step = _record(name, (tuning, settled), result, found, judged, tail)
     return Best(found.tail, cut, found.score) if verdict.keep else best, step

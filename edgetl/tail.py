@@ -70,7 +70,7 @@ def evaluate(tail: nn.Module, rows: Rows, targets: NDArray[Any], data: StepData)
     """
     logits = run_tail(tail, rows, device=data.device)
     if not np.isfinite(logits).all():
-        raise Diverged("The network gives no finite numbers for validation any more. Lower --learning-rate.")
+        raise Diverged("The network gives no finite numbers any more. Lower --learning-rate.")
     return score(logits, targets, TASKS[data.task], data.weights)
 
 

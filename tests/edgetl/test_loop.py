@@ -233,7 +233,7 @@ def test_what_was_best_before_a_loss_that_is_no_number_is_the_result(tmp_path: P
 def test_answers_on_validation_that_are_no_numbers_stop_the_step_and_save_nothing(tmp_path: Path) -> None:
     data = step_data()
     data.choose.array[3] = np.nan
-    with pytest.raises(Diverged, match="no finite numbers for validation"):
+    with pytest.raises(Diverged, match="no finite numbers any more"):
         take(tmp_path, data=data)
     assert list(tmp_path.iterdir()) == []
 
@@ -242,7 +242,7 @@ def test_answers_that_are_no_numbers_are_not_scored() -> None:
     broken = tail()
     with torch.no_grad():
         broken.head.bias[0] = torch.inf
-    with pytest.raises(Diverged, match="no finite numbers for validation"):
+    with pytest.raises(Diverged, match="no finite numbers any more"):
         evaluate(broken, step_data().choose, step_data().choose_targets, step_data())
 
 

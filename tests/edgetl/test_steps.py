@@ -12,13 +12,14 @@ import torch
 from edgetl_factories import Diary, Interrupting, Killed, tiny_activations, tiny_job
 from torch import Tensor
 
-from edgetl import schedule
+from edgetl import schedule, steps
 from edgetl.events import Epoch
 from edgetl.head import C_GRID
 from edgetl.job import Job
 from edgetl.schedule import derive_epochs, keep_plan, make_plan
 from edgetl.stages import Span
 from edgetl.steps import Best, solve, take_step
+from edgetl.tail import Diverged
 
 
 class Mortal(Diary):
@@ -473,3 +474,19 @@ def test_a_kept_step_is_never_worse_on_validation_and_statistics_never_move(
     buffers = {name for name, _ in best.tail_at(job.backbone, 0).named_buffers()}
     assert len(buffers) == 12
     assert all(torch.equal(weights(job, best)[name], before[name]) for name in buffers)
+
+
+def test_a_step_without_numbers_for_training_pictures_leaves_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny_job(epochs=1)
+    best = begin(job)
+
+    def diverge(*_: object) -> None:
+        raise Diverged("no finite numbers")
+
+    monkeypatch.setattr(steps, "measure_gap", diverge)
+    taken = take_step(job, tiny_activations(job), best, last(2), tmp_path)
+    assert taken is not None
+    assert taken[0] is best
+    assert (taken[1].kept, taken[1].reason) == (False, "no finite numbers")
