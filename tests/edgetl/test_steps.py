@@ -427,6 +427,19 @@ def test_a_step_too_short_for_a_race_takes_the_prior_and_says_so(tmp_path: Path)
     assert diary.notes[0] == "learning rate 0.0005: the step is too short for a race"
 
 
+@pytest.mark.parametrize("pays", [True, False])
+def test_a_step_is_trained_in_the_precision_that_the_trial_found(
+    pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "bf16_pays", lambda *_: (pays, "tried"))
+    diary = Diary()
+    job = tiny_job(diary, precision="auto", epochs=1)
+    taken = take_step(job, tiny_activations(job), begin(job), last(1), tmp_path)
+    assert taken is not None
+    assert taken[1].tuned is not None
+    assert (taken[1].tuned.bf16, "tried" in diary.notes) == (pays, True)
+
+
 def test_a_rate_that_explodes_stops_its_step_and_leaves_the_best(tmp_path: Path) -> None:
     diary = Diary()
     job = tiny_job(diary, epochs=3, learning_rate=10.0, decay=1.0)
