@@ -5,16 +5,20 @@
 DIR is that of `benchmarks.export`, whose weights are the candidates: ImageNet's of EfficientNet-Lite0, and
 those of five networks that were pretrained here. Each becomes a run whose head alone is solved, so that only
 its weights and its size are told from the others. Then, on each set, `edgetl.advise` picks one, and all of
-them are fine-tuned; the test pictures are answered once. Finished cells are not run again.
+them are fine-tuned; the test pictures are answered once. Finished cells are not run again. The choice
+and each training begin with an empty cache.
 """
 
 import argparse
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -70,9 +74,10 @@ def main() -> int:
 
 def _choose(name: str, candidates: Mapping[str, Path], dataset: Dataset) -> dict[str, Any]:
     """Let the advice pick one, and hold the pick against the best on the test pictures."""
-    clock = _Clock()
     runs = tuple(str(run) for run in candidates.values())
-    advice = give_advice(dataset, Request(backbones=runs, time_budget_s=_BUDGET_S), clock)
+    with _empty_cache():
+        clock = _Clock()
+        advice = give_advice(dataset, Request(backbones=runs, time_budget_s=_BUDGET_S), clock)
     picked = next(one for one, run in candidates.items() if str(run) == advice.backbone)
     cells = {one: read_cell(name, 0, _slug(one)) for one in candidates}
     accuracy = {one: cell.measure("accuracy") for one, cell in cells.items() if cell}
@@ -97,7 +102,8 @@ def _fine_tune(name: str, candidate: str, run: Path, dataset: Dataset) -> None:
     if cell_file(name, 0, _slug(candidate)).exists():
         return
     print(name, candidate, flush=True)
-    train_cell(dataset, Recipe(backbone=str(run), time_budget_s=_BUDGET_S), name, 0, _slug(candidate))
+    with _empty_cache():
+        train_cell(dataset, Recipe(backbone=str(run), time_budget_s=_BUDGET_S), name, 0, _slug(candidate))
 
 
 def _as_run(name: str, work: Path, dataset: Dataset) -> Path:
@@ -124,6 +130,12 @@ def _few(data: Path) -> Path:
         with out.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(chosen)
     return out
+
+
+@contextmanager
+def _empty_cache() -> Iterator[None]:
+    with TemporaryDirectory() as folder, patch.dict("os.environ", EDGETL_CACHE=folder):
+        yield
 
 
 def _slug(name: str) -> str:
