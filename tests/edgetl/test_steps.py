@@ -13,7 +13,7 @@ from edgetl_factories import Diary, Interrupting, Killed, tiny_activations, tiny
 from torch import Tensor
 
 from edgetl import schedule, steps
-from edgetl.events import Epoch
+from edgetl.events import Epoch, Step
 from edgetl.head import C_GRID
 from edgetl.job import Job
 from edgetl.schedule import derive_epochs, keep_plan, make_plan
@@ -47,6 +47,18 @@ def weights(job: Job, best: Best) -> dict[str, Tensor]:
 
 def last(count: int) -> Span:
     return Span(4 - count, 4)
+
+
+def failed(job: Job, best: Best, folder: Path, nan: bool = True) -> Step:
+    """Take a step that leaves the best as it was, on activations of which a picture's may be no numbers."""
+    activations = tiny_activations(job)
+    if nan:
+        activations["train"].boundaries[2][0].array[5] = np.nan
+    taken = take_step(job, activations, best, last(2), folder)
+    assert taken is not None
+    assert taken[0] is best
+    assert (taken[1].kept, taken[1].epochs, taken[1].validation_loss) == (False, (), best.score.loss)
+    return taken[1]
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -441,29 +453,16 @@ def test_a_step_is_trained_in_the_precision_that_the_trial_found(
 
 
 def test_a_rate_that_explodes_stops_its_step_and_leaves_the_best(tmp_path: Path) -> None:
-    diary = Diary()
-    job = tiny_job(diary, epochs=3, learning_rate=10.0, decay=1.0)
-    activations = tiny_activations(job)
-    activations["train"].boundaries[2][0].array[5] = np.nan
-    best = begin(job)
-    taken = take_step(job, activations, best, last(2), tmp_path)
-    assert taken is not None
-    assert taken[0] is best
-    step = taken[1]
-    assert (step.kept, step.epochs, step.validation_loss) == (False, (), best.score.loss)
+    job = tiny_job(epochs=3, learning_rate=10.0, decay=1.0)
+    step = failed(job, begin(job), tmp_path)
     assert step.reason.startswith("The loss is nan in epoch 1, batch ")
     assert step.reason.endswith(" of 3. Lower --learning-rate (it is 10).")
 
 
 def test_a_race_that_no_rate_survives_leaves_the_best_and_names_a_batch(tmp_path: Path) -> None:
     job = tiny_job(epochs=40, learning_rate="auto")
-    activations = tiny_activations(job)
-    activations["train"].boundaries[2][0].array[5] = np.nan
-    best = begin(job)
-    taken = take_step(job, activations, best, last(2), tmp_path)
-    assert taken is not None
-    assert taken[0] is best
-    assert re.search(r"At the lowest: The loss is nan in lap 1, batch \d of \d\. Name", taken[1].reason)
+    step = failed(job, begin(job), tmp_path)
+    assert re.search(r"At the lowest: The loss is nan in lap 1, batch \d of \d\. Name", step.reason)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.3, 2.0])
@@ -499,7 +498,4 @@ def test_a_step_without_numbers_for_training_pictures_leaves_the_best(
         raise Diverged("no finite numbers")
 
     monkeypatch.setattr(steps, "measure_gap", diverge)
-    taken = take_step(job, tiny_activations(job), best, last(2), tmp_path)
-    assert taken is not None
-    assert taken[0] is best
-    assert (taken[1].kept, taken[1].reason) == (False, "no finite numbers")
+    assert failed(job, best, tmp_path, nan=False).reason == "no finite numbers"
