@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from edgetl_runtime.pictures import Conflict, Index, Leak, Picture, Progress, Sp
 from edgetl_runtime.strict_json import well_formed
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # how Python shows a byte that is no UTF-8
 _SHOWN = 5  # of the pictures that were left out
 _ALL: Mapping[Split, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 _WITHOUT_VAL: Mapping[Split, float] = {"train": 0.85, "val": 0.15}
@@ -220,14 +218,14 @@ def check_names(dataset: Dataset) -> None:
         DatasetError: a class or a path would be read back as another, or a path is no text.
     """
     for name in dataset.classes:
-        if "|" in name or name != name.strip() or not name or _LONE_SURROGATE.search(name):
+        if "|" in name or name != name.strip() or not name or name != well_formed(name):
             raise DatasetError(
                 f"The dataset.csv of a run cannot hold the class {name!r}. Rename it: UTF-8, no '|', no "
                 "space around."
             )
     for picture in (*dataset.train, *dataset.val, *dataset.test):
         path = str(picture.path.absolute())
-        if _LONE_SURROGATE.search(path) or path != path.strip():
+        if path != well_formed(path) or path != path.strip():
             why = "a space at its end" if path != path.strip() else "no valid UTF-8"
             raise DatasetError(f"The dataset.csv of a run cannot hold the path {path!r}: {why}. Rename it.")
 
