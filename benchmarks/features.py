@@ -1,14 +1,13 @@
 """Feature extraction against eager torch: the same pictures in the same process, decoding included."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
 
+from benchmarks.caches import empty_cache
 from benchmarks.targets import Row
 from edgetl.backbones import create_backbone
 from edgetl.dataset import load_dataset
@@ -54,5 +53,5 @@ def measure(csv: Path) -> dict[str, Any]:
 
 def _extract(extractor: Extractor, pictures: Any) -> None:
     """Extract into an empty cache, so that nothing is read back."""
-    with TemporaryDirectory() as folder, patch.dict("os.environ", EDGETL_CACHE=folder):
+    with empty_cache():
         extractor(pictures, (PLAIN,))

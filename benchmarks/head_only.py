@@ -14,10 +14,10 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.caches import empty_cache
 from benchmarks.targets import Row
 from edgetl.backbones import create_backbone
 from edgetl.dataset import Dataset, load_dataset
@@ -73,7 +73,7 @@ def _bare(pictures: Sequence[Picture]) -> float:
 
 
 def _training(dataset: Dataset) -> float:
-    with TemporaryDirectory() as folder, patch.dict("os.environ", EDGETL_CACHE=f"{folder}/cache"):
+    with TemporaryDirectory() as folder, empty_cache():
         begun = perf_counter()
         train(dataset, _RECIPE, Path(folder) / "run")
         return perf_counter() - begun

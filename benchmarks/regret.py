@@ -12,18 +12,16 @@ and each training begin with an empty cache.
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import measured, page
 from benchmarks.answers import train_cell
+from benchmarks.caches import empty_cache
 from benchmarks.cells import cell_file, read_cell
 from benchmarks.export import NAMES, pictures_of, place, pretrained
 from benchmarks.sets import make_set
@@ -75,7 +73,7 @@ def main() -> int:
 def _choose(name: str, candidates: Mapping[str, Path], dataset: Dataset) -> dict[str, Any]:
     """Let the advice pick one, and hold the pick against the best on the test pictures."""
     runs = tuple(str(run) for run in candidates.values())
-    with _empty_cache():
+    with empty_cache():
         clock = _Clock()
         advice = give_advice(dataset, Request(backbones=runs, time_budget_s=_BUDGET_S), clock)
     picked = next(one for one, run in candidates.items() if str(run) == advice.backbone)
@@ -102,7 +100,7 @@ def _fine_tune(name: str, candidate: str, run: Path, dataset: Dataset) -> None:
     if cell_file(name, 0, _slug(candidate)).exists():
         return
     print(name, candidate, flush=True)
-    with _empty_cache():
+    with empty_cache():
         train_cell(dataset, Recipe(backbone=str(run), time_budget_s=_BUDGET_S), name, 0, _slug(candidate))
 
 
@@ -130,12 +128,6 @@ def _few(data: Path) -> Path:
         with out.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(chosen)
     return out
-
-
-@contextmanager
-def _empty_cache() -> Iterator[None]:
-    with TemporaryDirectory() as folder, patch.dict("os.environ", EDGETL_CACHE=folder):
-        yield
 
 
 def _slug(name: str) -> str:
