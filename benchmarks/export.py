@@ -191,6 +191,7 @@ def pretrained(name: str, folder: Path, work: Path) -> Path:
     out = work / "weights.safetensors"
     if out.exists():
         return out
+    work.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     network = timm.create_model(name.removeprefix("timm/"), num_classes=len(_CLASSES))

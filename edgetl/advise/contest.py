@@ -36,14 +36,16 @@ class Contest:
     _refused: list[Candidate] = field(default_factory=list)
 
     def consider(self, name: str) -> None:
-        """Judge a backbone, or leave it out and say why."""
+        """Judge a backbone, or leave it out and say why: a limit, or a size that it cannot take."""
         self.watcher.phase(f"{name}, features of {len(self.train):,} pictures")
-        recipe = self.request.recipe()
-        backbone = open_candidate(name).with_input(recipe.size, recipe.crop)
+        recipe, opened = self.request.recipe(), open_candidate(name)
+        if reason := opened.why_not(recipe.size or opened.native.size):
+            self._refuse(Candidate(name, opened.top1, None, left_out=f"it cannot take {reason}"))
+            return
+        backbone = opened.with_input(recipe.size, recipe.crop)
         candidate = admit(name, backbone, len(self.dataset.classes), self.request.limits)
         if candidate.left_out:
-            self._refused.append(candidate)
-            self.watcher.note(f"Left out: {name}; {candidate.left_out}.")
+            self._refuse(candidate)
             return
         self.opened[name] = backbone
         self.features[name] = extract_features(self.dataset, backbone, self.train, self.watcher)
@@ -53,21 +55,25 @@ class Contest:
         """Return all, best first; those left out go last.
 
         Raises:
-            InputError: none is within the limits.
+            InputError: all are left out.
         """
         if not self._judged:
             reasons = "; ".join(f"{one.name}: {one.left_out}" for one in self._refused)
             raise InputError(
-                f"No backbone is within the limits ({reasons}). Raise them, or name a smaller one."
+                f"No backbone is left ({reasons}). Raise the limits, ask for another size, or name others."
             )
         return (*rank(self._judged), *self._refused)
+
+    def _refuse(self, candidate: Candidate) -> None:
+        self._refused.append(candidate)
+        self.watcher.note(f"Left out: {candidate.name}; {candidate.left_out}.")
 
 
 def hold(dataset: Dataset, train: Sequence[Picture], request: Request, watcher: Watcher) -> Contest:
     """Consider all that come into question.
 
     Raises:
-        InputError: no backbone can be had or is within the limits.
+        InputError: a backbone cannot be had, or all are left out.
     """
     contest = Contest(dataset, train, request, watcher)
     for name in candidate_names(request.backbones):

@@ -82,9 +82,24 @@ class Backbone:
             InputError: the network cannot take that size, which a picture that goes through it shows.
         """
         native = replace(self.native, size=size or self.native.size, crop=crop or self.native.crop)
-        if native.size != self.native.size:
-            self._refuse_size(native.size)
+        if reason := self.why_not(native.size):
+            raise InputError(
+                f"The backbone {self.name!r} cannot take {reason}. Its own size is {self.native.size}; many "
+                "networks take no other. Ask for that, or choose another backbone."
+            )
         return replace(self, native=native)
+
+    def why_not(self, size: int) -> str:
+        """Return what this network cannot take where that is pictures of this size, or the empty text."""
+        if size == self.native.size:
+            return ""
+        try:
+            with torch.no_grad():
+                self.trunk()(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:  # Each network has a way of its own.
+            reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+            return f"pictures of {size} × {size} pixels ({reason})"
+        return ""
 
     def trunk(self) -> nn.Sequential:
         """Join all stages: pictures in, pooled features out."""
@@ -97,18 +112,6 @@ class Backbone:
     def suffix(self, k: int) -> nn.Sequential:
         """Join the stages from number `k` on: what follows `prefix(k)`."""
         return _join(self.stages[self._checked(k) :])
-
-    def _refuse_size(self, size: int) -> None:
-        try:
-            with torch.no_grad():
-                self.trunk()(torch.zeros(1, 3, size, size))
-        except (AssertionError, RuntimeError, ValueError) as error:  # Each network has a way of its own.
-            reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
-            raise InputError(
-                f"The backbone {self.name!r} cannot take pictures of {size} × {size} pixels ({reason}). Its "
-                f"own size is {self.native.size}; many networks take no other. Ask for that, or choose "
-                "another backbone."
-            ) from error
 
     def _checked(self, k: int) -> int:
         count = len(self.stages)

@@ -270,8 +270,25 @@ def test_what_exceeds_the_limits_is_left_out_and_named(
     assert found.candidates[1].left_out == "6.0 ms, more than 5"
     assert "Left out: efficientnet_lite1; 6.0 ms, more than 5." in diary.notes
     assert "left out: efficientnet_lite1" in render_card(found)
-    with pytest.raises(InputError, match=r"No backbone is within the limits .*7\.0 MB, more than 2"):
+    with pytest.raises(InputError, match=r"No backbone is left \(.*7\.0 MB, more than 2\)"):
         give_advice(load_dataset(colours), Request(LITE0, Limits(size_mb=2.0), trials=False))
+
+
+def test_a_backbone_that_cannot_take_the_size_leaves_the_others_in_the_contest(
+    colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(name: str) -> Backbone:
+        return create_backbone(name, weights="none")
+
+    monkeypatch.setattr(contest, "open_candidate", opened)
+    vit, diary = "timm/vit_tiny_patch16_224", Diary()
+    request = Request((vit, *LITE0), trials=False, pictures=20, settings={"size": 32})
+    found = give_advice(load_dataset(colours), request, diary)
+    assert (found.backbone, found.candidates[1].name) == ("efficientnet_lite0", vit)
+    assert found.candidates[1].left_out.startswith("it cannot take pictures of 32 × 32 pixels (Input height")
+    assert f"Left out: {vit}; {found.candidates[1].left_out}." in diary.notes
+    with pytest.raises(InputError, match=r"No backbone is left .* ask for another size"):
+        give_advice(load_dataset(colours), replace(request, backbones=(vit,)))
 
 
 def test_auto_follows_the_advice_and_flags_win(colours: Path, tmp_path: Path, advice: Advice) -> None:
