@@ -35,7 +35,6 @@ from edgetl.run import FACTS
 from edgetl.training import train
 
 _SETS = Path(__file__).parent / "results" / "sets"
-# Fashion's are others than those of the pretraining.
 _FEW = {"train": 1_000, "val": 1_000, "test": 2_000}
 _BUDGET_S = 600.0
 _CHOSEN = "pretrained against random features"  # The phase that begins when the backbone is chosen.
@@ -57,17 +56,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     work: Path = parser.parse_args().work
-    few = _few(pictures_of(work / "fashion"))
-    candidates = {name: _as_run(name, work, load_dataset(few)) for name in NAMES}
-    found: dict[str, Any] = {}
-    for name, path in (("fashion", few), ("pictograms", make_set("pictograms", _SETS))):
-        dataset = load_dataset(path)
+    sets, found = sets_of(work), dict[str, Any]()
+    candidates = runs_of(work, sets["fashion"])
+    for name, dataset in sets.items():
         for candidate, run in candidates.items():
             _fine_tune(f"regret-{name}", candidate, run, dataset)
         found[name] = _choose(f"regret-{name}", candidates, dataset)
         print(name, found[name], flush=True)
     measured.write("regret", "Choosing a backbone", "python -m benchmarks.regret --work DIR", found)
     return page.main()
+
+
+def sets_of(work: Path) -> dict[str, Dataset]:
+    """Return the sets on which backbones are chosen; Fashion's pictures are others than the pretraining's."""
+    paths = {"fashion": _few(pictures_of(work / "fashion")), "pictograms": make_set("pictograms", _SETS)}
+    return {name: load_dataset(path) for name, path in paths.items()}
+
+
+def runs_of(work: Path, fashion: Dataset) -> dict[str, Path]:
+    """Return the run that gives the advice each candidate's pretrained weights, made where it is missing."""
+    return {name: _as_run(name, work, fashion) for name in NAMES}
 
 
 def _choose(name: str, candidates: Mapping[str, Path], dataset: Dataset) -> dict[str, Any]:
