@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
+from edgetl import head as head_module
 from edgetl.head import C_GRID, Head, Labelled, class_centroids, first_within_error, solve_head
 from edgetl.scoring import Score, score
 from edgetl.task import TASKS
@@ -106,7 +107,7 @@ def test_halved_features_are_taken_as_the_cache_gives_them() -> None:
     assert head(halved.features).dtype == np.float32
 
 
-def test_every_penalty_is_scored_from_the_strongest_on() -> None:
+def test_penalties_are_scored_from_the_strongest_on() -> None:
     train, choose = features(300, 4, 1), features(100, 4, 2)
     told: list[tuple[float, Score]] = []
     head = solve(train, choose, "single_label", 4, progress=lambda c, found: told.append((c, found)))
@@ -123,6 +124,21 @@ def test_a_few_choosing_pictures_that_do_not_speak_for_the_best_take_a_stronger_
     head = solve(train, choose, "single_label", 4, progress=lambda _, found: told.append(found))
     best = int(np.argmin([found.loss for found in told]))
     assert head.c < C_GRID[best]
+
+
+@pytest.mark.parametrize(("choosing", "solved"), [(2_000, 3), (30, 5)])
+def test_no_penalty_follows_one_that_is_proven_to_be_too_weak(
+    choosing: int, solved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third is worse than the second; thirty pictures do not prove it."""
+    grid = (0.01, 0.1, 1.0, 10.0, 100.0)
+    monkeypatch.setattr(head_module, "C_GRID", grid)
+    train, choose = features(300, 4, 1, spread=2.0), features(2_000, 4, 2, spread=2.0)
+    seen = Labelled(choose.features[:choosing], choose.targets[:choosing])
+    told: list[tuple[float, float]] = []
+    solve(train, seen, "single_label", 4, progress=lambda c, found: told.append((found.loss, c)))
+    assert tuple(c for _, c in told) == grid[:solved]
+    assert told[2][0] > told[1][0] == min(told)[0]
 
 
 def few(train_each: int, choose: int, seed: int, rare: int | None = None) -> tuple[Labelled, Labelled]:
