@@ -94,7 +94,7 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     has_signal = near.signal_p <= SIGNAL_P
     suspicions = _suspicions(dataset, backbone, train, features, has_signal, watcher)
     watcher.phase("speed of this machine")
-    speeds = measure_speeds(backbone, train)
+    speeds = measure_speeds(backbone, train, len(dataset.classes))
     machine = _without_scratch(resources(speeds, len(dataset.train), len(dataset.val), request), name)
     facts = _facts(found, backbone, near, machine)
     tried = try_approaches(dataset, name, facts, speeds, request, watcher.phase)

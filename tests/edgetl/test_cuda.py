@@ -155,7 +155,7 @@ def test_a_training_killed_on_the_gpu_goes_on(dataset: Dataset, tmp_path: Path) 
 
 
 def test_advice_names_the_gpu(network: Backbone, tmp_path: Path) -> None:
-    speeds = measure_speeds(network, pictures(tmp_path))
+    speeds = measure_speeds(network, pictures(tmp_path), 2)
     assert min(speeds.train.values()) > 0
     assert resources(speeds, 100, 20, Request()).accelerator == torch.cuda.get_device_name()
 

@@ -337,9 +337,9 @@ def test_features_and_speeds_are_those_of_the_size_that_was_asked_for(
 ) -> None:
     seen = []
 
-    def speeds(backbone: Backbone, pictures: object) -> Speeds:
+    def speeds(backbone: Backbone, pictures: object, classes: int) -> Speeds:
         seen.append(backbone.native.size)
-        return Speeds(0.1, {9: 0.0})
+        return Speeds(0.1, {9: 0.0}, 0.002)
 
     monkeypatch.setattr(advisor, "measure_speeds", speeds)
     plain, mirrored = (
@@ -412,7 +412,7 @@ def test_a_trial_too_long_for_its_share_is_not_begun(advice: Advice, colours: Pa
 
     minutes = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
     facts = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, minutes, 10)
-    speeds = Speeds(0.01, {9: 100.0})
+    speeds = Speeds(0.01, {9: 100.0}, 0.0)
     found = try_approaches(
         load_dataset(colours), "efficientnet_lite0", facts, speeds, Request(LITE0), lambda name: None
     )

@@ -17,7 +17,7 @@ from edgetl_runtime.pictures import Index, Picture
 
 MINUTES = dict.fromkeys(("head", "staged", "full", "input", "scratch", "first step"), 0.1)
 FACTS = Facts(60, 20, 40, 224, 9, 0.005, 0.1, 0.2, 0.8, None, None, MINUTES, 10)
-SPEEDS = Speeds(0.001, {2: 0.001, 9: 0.001})
+SPEEDS = Speeds(0.001, {2: 0.001, 9: 0.001}, 0.002)
 NAMES = {(): "head", (9,): "full", "output": "staged", "input": "input"}
 
 
