@@ -140,8 +140,7 @@ def read_history(run: "Run") -> History:
 
 
 def _step(step: Mapping[str, Any]) -> Step:
-    tuned = step.get("tuned")
-    gap = step.get("gap") or (tuned or {}).get("gap")
+    tuned, gap = step.get("tuned"), step.get("gap")
     return Step(
         name=str(step["name"]),
         parameters=int(step["parameters"]),

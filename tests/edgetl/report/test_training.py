@@ -1,7 +1,7 @@
 """How a run was trained, as its history tells it and as it is drawn."""
 
 import pytest
-from report_factories import GAP, SEARCH, STEPS, TUNED, facts_of, page_of, run_sources
+from report_factories import GAP, SEARCH, STEPS, facts_of, page_of, run_sources
 
 from edgetl.report.sections import training
 from edgetl_runtime.errors import InputError
@@ -46,18 +46,13 @@ def test_how_a_step_was_tuned_is_told(tmp_path):
     assert tuning.remarks == ("no better for 4 epochs", "taken 60 % of the way from the weights before")
 
 
-def test_the_gap_is_told_of_every_step_and_of_runs_of_older_versions(tmp_path):
-    old = [{key: value for key, value in step.items() if key != "gap"} for step in STEPS]
-    old[1] |= {"tuned": TUNED | {"gap": GAP}}
-    found, before = (
-        training.context(facts_of(run_sources(tmp_path / name, steps=steps))).history.steps
-        for name, steps in (("found", STEPS), ("before", old))
-    )
+def test_the_gap_is_told_of_every_step_that_has_one(tmp_path):
+    steps = [STEPS[0], {key: value for key, value in STEPS[1].items() if key != "gap"}, STEPS[2]]
+    found = training.context(facts_of(run_sources(tmp_path / "facts", steps=steps))).history.steps
     gap = found[0].gap
     assert (gap.value, gap.low, gap.high, gap.overfits) == (pytest.approx(0.02), -0.04, 0.08, False)
-    assert [step.gap for step in found] == [gap] * 3
-    assert [step.gap for step in before] == [None, gap, None]
-    assert page_of(run_sources(tmp_path / "page", steps=old)).count('data-value="-1">–</td>') == 2
+    assert [step.gap for step in found] == [gap, None, gap]
+    assert page_of(run_sources(tmp_path / "page", steps=steps)).count('data-value="-1">–</td>') == 1
 
 
 def test_overfitting_is_named(tmp_path):
