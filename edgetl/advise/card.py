@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgetl.advise.advisor import Advice
 from edgetl.advise.data import Copies, DataFacts, Suspicions
+from edgetl.advise.race import Race
 from edgetl.advise.resources import Resources
 from edgetl.advise.similarity import Lift, Similarity
 from edgetl.tables import table
@@ -112,12 +113,17 @@ def _candidates(advice: Advice) -> list[str]:
     header = ("backbone", "top-1", "kNN", "ridge", "LogME", "rank", "ms", "MB")
     lines = table(header, rows).rstrip().splitlines()
     lines += _wrapped([f"left out: {one.name}, {one.left_out}" for one in advice.candidates if one.left_out])
-    if advice.race:
-        laps = [f"{lap.name} {lap.loss:.3f} in round {lap.round}" for lap in advice.race.laps]
-        lines += _wrapped([f"race, loss in nats: {', '.join(laps) or 'none ran'}"])
-        if advice.race.stopped:
-            lines += _wrapped([f"race stopped: {advice.race.stopped}"])
-    return lines
+    return lines + (_wrapped(_race(advice.race)) if advice.race else [])
+
+
+def _race(found: Race) -> list[str]:
+    laps = [f"{lap.name} {lap.loss:.3f} in round {lap.round}" for lap in found.laps]
+    lines = [f"race, loss in nats: {', '.join(laps) or 'none ran'}"]
+    if found.lead:
+        first, second, *_ = found.order
+        verdict = "proven" if found.lead.proven else "not proven, so the ranking stands"
+        lines.append(f"{first} leads {second} by {found.lead.value:.3f} ± {found.lead.error:.3f}, {verdict}")
+    return [*lines, f"race stopped: {found.stopped}"] if found.stopped else lines
 
 
 def _similarity(backbone: str, found: Similarity) -> list[str]:

@@ -20,6 +20,8 @@ from edgetl.advise.card import render_card
 from edgetl.advise.data import NAMED_OF_EACH, Copies, Listed, Near
 from edgetl.advise.follow import advised, follow, request_of
 from edgetl.advise.page import render_page
+from edgetl.advise.probe import Gain
+from edgetl.advise.race import Lap, Race
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Speeds
 from edgetl.advise.trials import try_approaches
@@ -88,6 +90,21 @@ def test_the_card_has_80_columns_and_all_its_parts(advice: Advice) -> None:
         assert title in lines
     assert f"Plan: {advice.plan.approach}" in lines
     assert lines[-1].endswith(" s. Next: edgetl train DATA --backbone auto --out RUN")
+
+
+def test_the_card_says_how_the_race_ended_and_whether_that_is_proven(advice: Advice) -> None:
+    laps = (Lap("a", 1, 0.3, 0.9, 1.0), Lap("b", 1, 0.4, 0.8, 1.0))
+    proven = Race(("a", "b"), laps, Gain(0.1, 0.02), "")
+    card = render_card(replace(advice, race=proven))
+    assert "race, loss in nats: a 0.300 in round 1, b 0.400 in round 1" in card
+    assert "a leads b by 0.100 ± 0.020, proven\n" in card
+    assert "race stopped" not in card
+    open_ = replace(proven, lead=Gain(-0.1, 0.2), stopped="3 s for the race are used up")
+    card = render_card(replace(advice, race=open_))
+    assert "a leads b by -0.100 ± 0.200, not proven, so the ranking stands\n" in card
+    assert "race stopped: 3 s for the race are used up\n" in card
+    nobody_ran = render_card(replace(advice, race=Race(("a", "b"), (), None, "0 s for the race are used up")))
+    assert "race, loss in nats: none ran\n" in nobody_ran
 
 
 def test_the_card_and_the_page_say_how_to_follow_the_advice_that_was_asked_for(advice: Advice) -> None:
