@@ -18,11 +18,12 @@ from edgetl.autocast import bf16_pays
 from edgetl.checkpoint import Slot
 from edgetl.dataset import Dataset
 from edgetl.device import best_device
-from edgetl.events import Watcher
+from edgetl.events import Epoch, Watcher
 from edgetl.eviction import cap_bytes, room_bytes
 from edgetl.extraction import activations_folder
 from edgetl.frozen import FrozenStages
 from edgetl.job import Job
+from edgetl.loop import out_of_patience
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.recipe import Recipe
 from edgetl.stages import Span
@@ -95,7 +96,7 @@ def make_plan(job: Job, folder: Path) -> Plan:
     """Plan the steps; after an interruption of the same training, as the plan kept in `folder` says."""
     key = job_hash(job, weights=job.backbone.weights_id, time_budget_s=job.recipe.time_budget_s)
     kept = read_json(folder / _PLAN)
-    plan = Plan(**kept) if kept.get("key") == key else Plan(key, _why_not(job))
+    plan = Plan(**kept) if kept.get("key") == key else Plan(key, _why_not(job, folder))
     for name, reason in plan.reasons().items():
         job.watcher.note(f"Left out: {name}; {reason}.")
     return plan
@@ -120,7 +121,7 @@ def settle(
     Returns:
         None when the time budget leaves no room.
     """
-    place = slot.folder / f"{slot.name}.json"
+    place = _decisions(slot)
     if (kept := read_json(place)).get("key") == key:
         before = _settled(kept)
         other_budget = before.time_budget_s != job.recipe.time_budget_s
@@ -141,6 +142,11 @@ def settle(
     settled = Settled(key, epochs, wanted, found.winner, found.contenders, bf16, budget)
     write_json(place, asdict(settled))
     return settled
+
+
+def step_slot(folder: Path, span: Span) -> Slot:
+    """Return the place for the checkpoint of a step."""
+    return Slot(folder, f"step-{span.first}-{span.end}")
 
 
 def step_tuning(job: Job, span: Span, tail: nn.Sequential) -> Tuning:
@@ -192,7 +198,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return record
 
 
-def _why_not(job: Job) -> dict[str, str]:
+def _decisions(slot: Slot) -> Path:
+    return slot.folder / f"{slot.name}.json"
+
+
+def _why_not(job: Job, folder: Path) -> dict[str, str]:
     """Return for each step why it cannot be taken, or the empty text; the first ones have the first claim."""
     room = room_bytes(activations_folder(), cap_bytes()) - _cache_bytes(job, (job.backbone.width,))
     cuts: set[int] = set()
@@ -203,7 +213,7 @@ def _why_not(job: Job) -> dict[str, str]:
     for span in job.spans():
         shape = shapes[span.first]
         needed = 0 if span.first in cuts else _cache_bytes(job, shape)
-        reason = _too_large(needed, room) or _too_long(job, span, shape)
+        reason = _too_large(needed, room) or _too_long(job, span, shape, step_slot(folder, span))
         if not reason:
             cuts.add(span.first)
             room -= needed
@@ -218,14 +228,26 @@ def _too_large(needed: int, room: int) -> str:
     return f"its activations take {wanted}, the cache has room for {there} (EDGETL_CACHE_GB, free disk)"
 
 
-def _too_long(job: Job, span: Span, shape: tuple[int, ...]) -> str:
+def _too_long(job: Job, span: Span, shape: tuple[int, ...], slot: Slot) -> str:
+    epochs = _fewest_epochs_left(job, slot)
+    if not epochs:
+        return ""
     head = nn.Linear(job.backbone.width, len(job.dataset.classes))
     tail = tail_from(job.backbone, span.first, head)
     frozen = [stage.name for stage in job.backbone.stages[span.end :]]
-    epochs = _fewest_epochs(job)
     count, size = len(job.dataset.train), job.recipe.batch_size
     seconds = epochs * seconds_per_epoch(tail, shape, count, frozen, best_device(), size)
     return f"{epochs} epochs take {seconds:.0f} s of the time budget" if seconds > job.seconds_left() else ""
+
+
+def _fewest_epochs_left(job: Job, slot: Slot) -> int:
+    """Return with how few epochs a step is taken, less those that an interruption left done."""
+    fewest, kept = _fewest_epochs(job), read_json(_decisions(slot))
+    saved = slot.load(kept["key"]) if kept else None
+    if saved is None:
+        return fewest
+    done = [Epoch(**epoch) for epoch in saved.facts["epochs"]]
+    return 0 if out_of_patience(done, job.recipe.patience) else min(fewest, kept["epochs"] - len(done))
 
 
 def _affordable_epochs(job: Job, tail: nn.Sequential, data: StepData, plain: Tuning, wanted: int) -> int:

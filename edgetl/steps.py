@@ -24,7 +24,7 @@ from edgetl.head import FEWEST_TO_FIT, Head, Labelled
 from edgetl.job import Job
 from edgetl.large_head import solve_rows
 from edgetl.loop import Result, finetune
-from edgetl.schedule import Settled, job_hash, settle, step_tuning
+from edgetl.schedule import Settled, job_hash, settle, step_slot, step_tuning
 from edgetl.scoring import Comparison, Score, compare
 from edgetl.stages import Span
 from edgetl.tail import Diverged, StepData, choosing_score, tail_from
@@ -94,7 +94,7 @@ def take_step(
     """
     begun = time.monotonic()
     name, cut = job.step_name(span), min(span.first, best.cut)
-    slot = Slot(folder, f"step-{span.first}-{span.end}")
+    slot = step_slot(folder, span)
     tail, data = best.tail_at(job.backbone, cut), step_data(job, activations, cut)
     plain = step_tuning(job, span, tail)
     key = job_hash(job, weights=_weights(job, best), span=asdict(span))

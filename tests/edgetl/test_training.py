@@ -270,6 +270,20 @@ def test_another_budget_or_target_makes_no_other_training(dataset: Dataset, tmp_
 
 
 @pytest.mark.usefixtures("generous")
+def test_a_step_that_is_done_stays_under_a_smaller_budget(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, diary = tmp_path / "run", Diary()
+    train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, "last 4 stages"))
+    before = (out / MODEL).read_bytes()
+    monkeypatch.setattr(schedule, "seconds_per_epoch", lambda *given: 1000.0)
+    run = train(dataset, replace(RECIPE, time_budget_s=60.0), out, diary)
+    assert [step["name"] for step in run.steps] == ["head", "last 2 stages"]
+    assert diary.notes == ["Left out: last 4 stages; 2 epochs take 2000 s of the time budget."]
+    assert (diary.epochs, (out / MODEL).read_bytes()) == ([], before)
+
+
+@pytest.mark.usefixtures("generous")
 def test_a_full_disk_is_told_and_nothing_is_lost(
     finished: tuple[Path, Run, Diary], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
