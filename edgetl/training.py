@@ -71,6 +71,8 @@ def train(
         pursuit.watcher.note("Interrupted: the best so far is kept, and the same command goes on.")
     best = pursuit.best
     assert best is not None
+    if interrupted and _goes_on(out) and _is_better(there := read_run(out), best):
+        return there  # Ctrl-C came before the training was again where it had been.
     origin = out.name, source or dataset.root
     search = pursuit.facts() | {"advice": dict(advice or {})}
     logits = best.verify_logits()
@@ -166,6 +168,12 @@ def _goes_on(out: Path) -> bool:
     """Tell whether a run is there that Ctrl-C interrupted and whose checkpoints are still here."""
     kept = (out / FACTS).is_file() and (checkpoint_folder(out) / _TRAINING).is_file()
     return kept and read_run(out).interrupted
+
+
+def _is_better(there: Run, found: Outcome) -> bool:
+    """Tell whether a run of this training has a lower loss on the choosing half than what was found since."""
+    lowest: float = min(step["validation_loss"] for step in there.steps if step["kept"])
+    return lowest < found.best.score.loss
 
 
 def _attempt(recipe: Recipe, outcome: Outcome | None, seconds: float, told: tuple[str, str]) -> Attempt:

@@ -228,6 +228,19 @@ def test_the_same_call_goes_on_after_ctrl_c_to_the_same_bits(
         train(dataset, RECIPE, out)
 
 
+def test_a_second_ctrl_c_that_comes_earlier_leaves_the_better_run(dataset: Dataset, tmp_path: Path) -> None:
+    out, diary = tmp_path / "run", Diary()
+    first = train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, "last 4 stages"))
+    assert [step["kept"] for step in first.steps] == [True, True]
+    before = (out / MODEL).read_bytes()
+    second = train(dataset, RECIPE, out, Interrupting(KeyboardInterrupt, "last 2 stages"))
+    assert second.interrupted
+    assert [step["name"] for step in second.steps] == ["head", "last 2 stages"]
+    assert (out / MODEL).read_bytes() == before
+    train(dataset, RECIPE, out, diary)
+    assert diary.epochs[0] == ("last 4 stages", 1)
+
+
 @pytest.mark.parametrize(
     ("change", "named"), [({"decay": 3.0, "seed": 1}, "decay, seed"), ({"unfreeze": (2,)}, "unfreeze")]
 )
