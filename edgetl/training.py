@@ -4,6 +4,7 @@ Reads top to bottom as the user sees it. Each part is in the file it is named af
 what comes next, and keeps the best so far whatever happens.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -17,17 +18,19 @@ from edgetl.events import Watcher
 from edgetl.job import flushed_denormals, prepare
 from edgetl.logs import GrowingLogs
 from edgetl.outcome import describe, write_outcome
-from edgetl.pursuit import Attempt, ending, next_recipe
+from edgetl.pursuit import Attempt, ending, next_recipe, reached
 from edgetl.recipe import Recipe, Unfreeze
 from edgetl.run import FACTS, Run, read_run
 from edgetl.schedule import read_json, training_facts
 from edgetl.scoring import compare
 from edgetl_runtime import atomic
-from edgetl_runtime.atomic import replacing_folder, write_json
+from edgetl_runtime.atomic import replacing_folder, write_json, write_text
 from edgetl_runtime.errors import InputError
 
 # Beside the checkpoints of an interrupted run: what it is a training of.
 _TRAINING = "training.json"
+# In nats: by so much the loss of the same weights may differ where a GPU adds in another order.
+_ROUNDING = 1e-4
 
 
 @flushed_denormals()
@@ -71,8 +74,8 @@ def train(
         pursuit.watcher.note("Interrupted: the best so far is kept, and the same command goes on.")
     best = pursuit.best
     assert best is not None
-    if interrupted and _goes_on(out) and _is_better(there := read_run(out), best):
-        return there  # Ctrl-C came before the training was again where it had been.
+    if _goes_on(out) and _is_better(there := read_run(out), best):
+        return there if interrupted else _ended(out, there, pursuit.watcher)
     origin = out.name, source or dataset.root
     search = pursuit.facts() | {"advice": dict(advice or {})}
     logits = best.verify_logits()
@@ -171,9 +174,24 @@ def _goes_on(out: Path) -> bool:
 
 
 def _is_better(there: Run, found: Outcome) -> bool:
-    """Tell whether a run of this training has a lower loss on the choosing half than what was found since."""
-    lowest: float = min(step["validation_loss"] for step in there.steps if step["kept"])
-    return lowest < found.best.score.loss
+    """Tell whether a run of this training has a lower loss on the choosing half than what was found since.
+
+    A run that misses the target is not better than what reaches it.
+    """
+    kept = [step for step in there.steps if step["kept"]]
+    best = min(kept, key=lambda step: float(step["validation_loss"]))
+    reaches = reached(best["accuracy"], found.job.recipe.target_accuracy)
+    gain = float(found.best.score.loss - best["validation_loss"])
+    return gain > _ROUNDING and (reaches or not found.done)
+
+
+def _ended(out: Path, there: Run, watcher: Watcher) -> Run:
+    """Leave the run that Ctrl-C wrote as that of the whole training."""
+    watcher.note("The run that Ctrl-C left is better than what this time budget gave, and stays.")
+    facts = read_json(out / FACTS) | {"interrupted": False}
+    write_text(out / FACTS, json.dumps(facts, indent=2) + "\n")
+    forget(out)
+    return replace(there, interrupted=False)
 
 
 def _attempt(recipe: Recipe, outcome: Outcome | None, seconds: float, told: tuple[str, str]) -> Attempt:

@@ -658,6 +658,33 @@ def test_ctrl_c_in_a_later_attempt_keeps_the_better_one_as_it_has_become(
     assert [one["backbone"] for one in run.search["attempts"]] == [RECIPE.backbone, str(resnet)]
 
 
+class InterruptingTheThird(Diary):
+    """Raises when the third backbone begins."""
+
+    def phase(self, name: str) -> None:
+        super().phase(name)
+        if name == "backbone" and self.phases.count(name) == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_budget_without_time_for_the_better_attempt_leaves_the_run_of_it(
+    resnet: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_reached(monkeypatch)
+    out, diary = tmp_path / "run", InterruptingTheThird()
+    recipe = replace(RECIPE, unfreeze=(), target_accuracy=1.0, candidates=(str(resnet), "nowhere"))
+    first = train(dataset, recipe, out, diary)
+    assert (first.backbone, first.interrupted) == ("timm/test_resnet", True)
+    before = (out / MODEL).read_bytes()
+    monkeypatch.setattr("edgetl.training.next_recipe", lambda *given: None)
+    second = train(dataset, replace(recipe, time_budget_s=1.0), out, diary)
+    assert (second.backbone, second.interrupted) == ("timm/test_resnet", False)
+    assert read_run(out) == second
+    assert (out / MODEL).read_bytes() == before
+    assert diary.notes[-1] == "The run that Ctrl-C left is better than what this time budget gave, and stays."
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 @pytest.mark.usefixtures("generous")
 def test_random_weights_are_trained_from_scratch_and_their_statistics_move(
     dataset: Dataset, tmp_path: Path
