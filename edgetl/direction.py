@@ -7,9 +7,10 @@ paper's own criterion, without BatchNorm's parameters.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,14 +65,21 @@ def choose_direction(job: Job, folder: Path) -> tuple[Job, tuple[Probe, ...]]:
         return job, ()
     key = job_hash(job, weights=job.backbone.weights_id)
     kept = read_json(folder / _FILE)
-    if kept.get("key") == key:
+    if kept.get("key") == key and not _is_outdated(kept, job, folder):
         probes = tuple(Probe(**probe) for probe in kept["probes"])
     else:
         probes = _probe(job)
-        write_json(folder / _FILE, {"key": key, "probes": [asdict(probe) for probe in probes]})
+        record = {"key": key, "time_budget_s": job.recipe.time_budget_s}
+        write_json(folder / _FILE, record | {"probes": [asdict(probe) for probe in probes]})
     chosen = best_direction(probes)
     job.watcher.note(told(probes, chosen))
     return replace(job, recipe=replace(job.recipe, unfreeze=chosen)), probes
+
+
+def _is_outdated(kept: Mapping[str, Any], job: Job, folder: Path) -> bool:
+    """Tell whether another time budget may suffice for probes that there are not; no step has begun yet."""
+    other_budget = kept.get("time_budget_s") != job.recipe.time_budget_s
+    return not kept["probes"] and other_budget and not any(folder.glob("step-*.safetensors"))
 
 
 def best_direction(probes: Sequence[Probe]) -> Direction:

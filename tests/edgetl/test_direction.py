@@ -110,6 +110,20 @@ def test_time_that_is_too_short_for_probes_is_told(
     assert diary.notes == ["unfreeze: output, since time, disk or stages do not suffice to probe"]
 
 
+@pytest.mark.parametrize(
+    ("budget", "begun", "count"), [(600.0, False, 0), (6000.0, False, 3), (6000.0, True, 0)]
+)
+def test_another_budget_probes_where_the_time_was_too_short_and_no_step_has_begun(
+    budget: float, begun: bool, count: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(direction, "seconds_per_epoch", lambda *given: 100.0)
+        choose_direction(job(dataset, Diary()), tmp_path)
+    if begun:
+        (tmp_path / "step-4-7.safetensors").touch()
+    assert len(choose_direction(job(dataset, Diary(), time_budget_s=budget), tmp_path)[1]) == count
+
+
 def test_a_side_that_was_named_is_not_probed(dataset: Dataset, tmp_path: Path) -> None:
     given = job(dataset, Diary(), unfreeze="input")
     assert choose_direction(given, tmp_path) == (given, ())
