@@ -40,11 +40,21 @@ def test_random_weights_are_trained_as_a_whole() -> None:
     assert (following[0].weights, following[0].unfreeze) == ("none", "output")
 
 
+def test_a_folder_of_a_backbones_name_is_no_run_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    recipe = Recipe(backbone="a", target_accuracy=0.9, candidates=())
+    assert order(recipe) == [("a", "none", "0.500 of 0.9: from scratch")]
+
+
 def test_random_weights_are_tried_once() -> None:
     assert order(Recipe(backbone="a", weights="none", target_accuracy=0.9, candidates=())) == []
 
 
 def test_a_run_has_no_random_weights(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
     assert order(Recipe(backbone=str(tmp_path), target_accuracy=0.9, candidates=())) == []
 
 
