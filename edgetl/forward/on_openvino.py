@@ -15,6 +15,7 @@ from edgetl.frozen import FrozenStages
 from edgetl.ranks import on_this_machine
 from edgetl_runtime.engines.telemetry import without_telemetry
 from edgetl_runtime.environment import read_environment
+from edgetl_runtime.errors import InputError
 
 # The model that was converted last, under what it computes.
 _LAST: dict[Hashable, Any] = {}
@@ -72,6 +73,9 @@ def converted(module: FrozenStages, size: int) -> Any:  # openvino.Model, which 
 
     Converting takes seconds, more than a thousand small pictures, and compiling a tenth of one. OpenVINO's
     constants lie in the memory of torch's weights, so it gets a copy: training writes into the module's own.
+
+    Raises:
+        InputError: OpenVINO lacks an operation of the network, such as what resizes its positions.
     """
     key = (module.key, size)
     model = _LAST.get(key)
@@ -79,10 +83,22 @@ def converted(module: FrozenStages, size: int) -> Any:  # openvino.Model, which 
         own, example = copy.deepcopy(module), torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
         with torch.no_grad():
             program = torch.export.export(own, (example,))
-        model = _openvino().convert_model(program)
+        model = _model_of(program, size)
         _LAST.clear()
         _LAST[key] = model
     return model
+
+
+def _model_of(program: Any, size: int) -> Any:  # openvino.Model, which mypy does not follow
+    library = _openvino()
+    try:
+        return library.convert_model(program)
+    except library.frontend.OpConversionFailure as error:
+        lacking = str(error).strip().splitlines()[-1].removeprefix("-- ").rstrip(".")
+        raise InputError(
+            f"OpenVINO cannot run this network for pictures of {size} × {size} pixels ({lacking}). Leave "
+            "--size out, or choose another backbone."
+        ) from error
 
 
 def _part_of_the_cores() -> dict[str, Any]:

@@ -10,12 +10,13 @@ from edgetl_factories import colour_picture, rows
 from numpy.typing import NDArray
 from torch import nn
 
-from edgetl.backbones import Backbone, Native, Stage, state_id
+from edgetl.backbones import Backbone, Native, Stage, create_backbone, state_id
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import on_openvino, open_forward
 from edgetl.frozen import FrozenStages
 from edgetl.scoring import Score
 from edgetl.steps import Best
+from edgetl_runtime.errors import InputError
 from edgetl_runtime.pictures import Picture
 
 NATIVE = Native(32, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -73,6 +74,13 @@ def test_after_a_training_the_next_one_gets_the_features_of_the_pretrained_weigh
     images = np.stack([preprocess(one.path) for one in others])
     assert np.abs(of_torch(tuned, images) - of_torch(pretrained, images)).max() > 0.1
     assert np.allclose(found, of_torch(pretrained, images), atol=2e-3)
+
+
+def test_an_operation_that_openvino_lacks_is_an_input_error() -> None:
+    """At another size than its own this network resizes its positions in a way that OpenVINO has not."""
+    backbone = create_backbone("timm/test_vit", weights="none").with_input(64, None)
+    with pytest.raises(InputError, match=r"pictures of 64 × 64 pixels \(.*_upsample_bicubic2d_aa"):
+        open_forward("openvino", FrozenStages(backbone, ()).eval(), 64, "f32")
 
 
 def test_what_is_compiled_stays_as_it_was_when_its_stages_are_tuned() -> None:
