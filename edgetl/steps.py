@@ -100,16 +100,18 @@ def take_step(
     key = job_hash(job, weights=_weights(job, best), span=asdict(span))
     if job.recipe.learning_rate == "auto":
         job.watcher.phase(f"{name}: race of learning rates")
+    epochs: tuple[Epoch, ...] = ()
     try:
         settled = settle(job, tail, data, plain, slot=slot, key=key, error=1 - best.score.balanced_accuracy)
         if settled is None:
             return None
         tuning = replace(plain, learning_rate=settled.learning_rate, bf16=settled.bf16)
         result = _tune(job, (name, tail), data, tuning, settled, slot)
+        epochs = result.epochs
         found = _blended(tail, result, data, tuning)
         gap = measure_gap(found.tail, data, found.score, job.recipe.seed)
     except Diverged as error:
-        return best, _failed(name, best, str(error), time.monotonic() - begun)
+        return best, _failed(name, best, epochs, str(error), time.monotonic() - begun)
     verdict = compare(best.score, found.score)
     judged = verdict, gap, time.monotonic() - begun
     step = _record(name, (tuning, settled), result, found, judged, tail)
@@ -203,10 +205,10 @@ def _record(
     )
 
 
-def _failed(name: str, best: Best, reason: str, seconds: float) -> Step:
+def _failed(name: str, best: Best, epochs: tuple[Epoch, ...], reason: str, seconds: float) -> Step:
     """Record a step that gave no finite numbers: the figures are those of the best, which stays."""
     figures = best.score.loss, best.score.accuracy, best.score.balanced_accuracy
-    return Step(name, 0, seconds, *figures, kept=False, reason=reason)
+    return Step(name, 0, seconds, *figures, kept=False, reason=reason, epochs=epochs)
 
 
 def _weights(job: Job, best: Best) -> str:
