@@ -83,12 +83,7 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float 
         InputError: the backbone cannot be had, or not at this size, or costs too much; or validation is a
             single picture.
     """
-    choose, verify = halves(dataset.val)
-    if not verify:
-        raise DatasetError(
-            f"{dataset.root} has one picture for validation, too few to choose by and to verify by another. "
-            "Add pictures, or give more of them the split val."
-        )
+    choose, verify = halves_of(dataset)
     torch.manual_seed(recipe.seed)
     watcher.phase("backbone")
     deadline = time.monotonic() + recipe.time_budget_s if deadline is None else deadline
@@ -106,6 +101,21 @@ def prepare(dataset: Dataset, recipe: Recipe, watcher: Watcher, deadline: float 
         deadline=deadline,
         watcher=watcher,
     )
+
+
+def halves_of(dataset: Dataset) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
+    """Return the choosing and the verifying pictures of a dataset.
+
+    Raises:
+        DatasetError: there are none to verify by, since validation is a single picture.
+    """
+    choose, verify = halves(dataset.val)
+    if not verify:
+        raise DatasetError(
+            f"{dataset.root} has one picture for validation, too few to choose by and to verify by another. "
+            "Add pictures, or give more of them the split val."
+        )
+    return choose, verify
 
 
 @contextmanager

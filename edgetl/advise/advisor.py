@@ -30,6 +30,7 @@ from edgetl.dataset import Dataset, check_names
 from edgetl.events import Watcher
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
+from edgetl.job import halves_of
 from edgetl.run import FACTS
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.strict_json import well_formed
@@ -78,7 +79,8 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     Raises:
         InputError: no backbone can be had or is within the limits, or no training could take these pictures.
     """
-    check_names(dataset)  # Trials and the training would refuse them too, after all features.
+    for refuse in (check_names, halves_of):  # Trials and the training would too, after all features.
+        refuse(dataset)
     begun, watcher = time.monotonic(), watcher or Watcher()
     watcher.phase("pictures")
     found = data_facts(dataset)

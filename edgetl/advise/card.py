@@ -121,7 +121,9 @@ def _race(found: Race) -> list[str]:
     lines = [f"race, loss in nats: {', '.join(laps) or 'none ran'}"]
     if found.lead:
         first, second, *_ = found.order
-        verdict = "proven" if found.lead.proven else "not proven, so the ranking stands"
+        ranking = [lap.name for lap in found.laps]
+        stands = ", so the ranking stands" if ranking.index(first) < ranking.index(second) else ""
+        verdict = "proven" if found.lead.proven else f"not proven{stands}"
         lines.append(f"{first} leads {second} by {found.lead.value:.3f} ± {found.lead.error:.3f}, {verdict}")
     return [*lines, f"race stopped: {found.stopped}"] if found.stopped else lines
 
@@ -144,9 +146,15 @@ def _similarity(backbone: str, found: Similarity) -> list[str]:
         first, last = found.distances[0], found.distances[-1]
         ends = f"{first.distance:.2f} at the input (chance {first.floor:.2f})"
         ends += f", {last.distance:.2f} at the features (chance {last.floor:.2f})"
-        thirds = f"{found.shallow:.2f} over the first third of the network, {found.deep:.2f} over the last"
-        lines.append(f"distance from the pretraining pictures: {ends}; {thirds}")
+        lines.append(f"distance from the pretraining pictures: {ends}{_thirds(found)}")
     return [line for one in lines for line in ([one] if len(one) <= _WIDTH else _wrapped([one]))]
+
+
+def _thirds(found: Similarity) -> str:
+    """Tell both ends of a network apart, where layers of both have a reference."""
+    if found.shallow is None or found.deep is None:
+        return ""
+    return f"; {found.shallow:.2f} over the first third of the network, {found.deep:.2f} over the last"
 
 
 def _resources(found: Resources) -> list[str]:

@@ -60,8 +60,10 @@ def advise(
         from edgetl.cli.console import open_watcher
         from edgetl.cost import Limits
         from edgetl.dataset import load_dataset
-        from edgetl_runtime.atomic import write_text
+        from edgetl_runtime.atomic import refuse_unwritable, write_text
 
+        if out is not None:
+            refuse_unwritable(out)
         limits = Limits(max_latency_ms, max_size_mb)
         given = {"size": size, "views": views}
         settings = {name: value for name, value in given.items() if value is not None}

@@ -95,9 +95,19 @@ def refuse_place(path: Path) -> None:
     """
     if os.path.lexists(path):
         raise InputError(f"{str(path)!r} exists already. Choose another --out, or remove it.")
-    above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"Nothing can be written in {str(above)!r}. Choose another --out.")
+    refuse_unwritable(path)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder, there or to be made, that files cannot be written into.
+
+    Raises:
+        InputError: it, or the nearest one above it that exists, is no folder or may not be written.
+    """
+    place = folder.absolute()
+    there = next(one for one in (place, *place.parents) if os.path.lexists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"Nothing can be written in {str(there)!r}. Choose another --out.")
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

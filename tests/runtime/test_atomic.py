@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgetl_runtime.atomic import (
     refuse_place,
+    refuse_unwritable,
     replacing_file,
     replacing_folder,
     write_bytes,
@@ -272,3 +273,11 @@ def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
         refuse_place(tmp_path / "file" / "folder" / "out")
     refuse_place(tmp_path / "new" / "folder" / "out")
     assert everything_in(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_there_may_be_written_into_and_a_file_may_not(tmp_path):
+    (tmp_path / "file").touch()
+    refuse_unwritable(tmp_path)
+    refuse_unwritable(tmp_path / "new")
+    with pytest.raises(InputError, match=r"Nothing can be written in '.*file'\."):
+        refuse_unwritable(tmp_path / "file")

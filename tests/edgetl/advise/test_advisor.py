@@ -103,6 +103,8 @@ def test_the_card_says_how_the_race_ended_and_whether_that_is_proven(advice: Adv
     card = render_card(replace(advice, race=open_))
     assert "a leads b by -0.100 ± 0.200, not proven, so the ranking stands\n" in card
     assert "race stopped: 3 s for the race are used up\n" in card
+    turned = replace(proven, laps=laps[::-1], lead=Gain(0.01, 0.03))
+    assert "a leads b by 0.010 ± 0.030, not proven\n" in render_card(replace(advice, race=turned))
     nobody_ran = render_card(replace(advice, race=Race(("a", "b"), (), None, "0 s for the race are used up")))
     assert "race, loss in nats: none ran\n" in nobody_ran
 
@@ -196,6 +198,21 @@ def backbones_doubt(path: Path, given: str) -> object:
     from edgetl.advise.data import Doubt
 
     return Doubt(path, given, "blue", 0.7)
+
+
+def test_a_single_validation_picture_is_refused_before_anything_is_measured(colours: Path) -> None:
+    dataset, diary = load_dataset(colours), Diary()
+    with pytest.raises(InputError, match="has one picture for validation"):
+        give_advice(replace(dataset, val=dataset.val[:1]), Request(LITE0), diary)
+    assert diary.phases == []
+
+
+def test_the_card_compares_both_ends_of_a_network_only_where_both_have_a_reference(advice: Advice) -> None:
+    lone = replace(advice.similarity, distances=advice.similarity.distances[:1])
+    assert "over the first third of the network" in render_card(advice)
+    card = render_card(replace(advice, similarity=lone))
+    assert "distance from the pretraining pictures" in card
+    assert "over the first third" not in card
 
 
 def test_the_advice_is_json(advice: Advice) -> None:

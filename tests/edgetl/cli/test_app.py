@@ -234,6 +234,14 @@ def test_a_place_that_is_taken_is_told_before_the_pictures_are_read(
     assert listed(tmp_path) == before
 
 
+def test_a_place_that_no_advice_can_be_written_to_is_told_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    line = bad(["advise", str(tmp_path / "no data"), "--out", str(tmp_path / "file" / "advice")], capsys)
+    assert line == f"Nothing can be written in {str(tmp_path / 'file')!r}. Choose another --out."
+
+
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def press_ctrl_c(self: ConsoleWatcher, step: str, epoch: Epoch, of: int) -> None:
