@@ -15,7 +15,7 @@ import numpy as np
 from edgetl.advise.backbones import Candidate
 from edgetl.advise.contest import extract_features, hold
 from edgetl.advise.data import DataFacts, Suspicions, data_facts, suspect
-from edgetl.advise.plan import SIGNAL_P, Facts, Plan, make_plan
+from edgetl.advise.plan import SIGNAL_P, SMALL_INPUT, Facts, Plan, make_plan
 from edgetl.advise.probe import Gain, Probed, probe
 from edgetl.advise.race import Race, race
 from edgetl.advise.random_features import random_backbone
@@ -181,6 +181,7 @@ def _facts(data: DataFacts, backbone: Backbone, near: Similarity, machine: Resou
         deep=near.deep,
         minutes=machine.minutes,
         budget=machine.budget_minutes,
+        takes_small=not backbone.why_not(SMALL_INPUT),
     )
 
 

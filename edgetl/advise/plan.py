@@ -37,7 +37,8 @@ class Facts:
     the interval of the ridge lift. accuracy: of ridge regression on frozen features. shallow, deep: distances
     from the pretraining pictures; None without a reference. minutes: by approach and of a shortened `first
     step`, predicted. budget: in minutes. gains: of approaches that were probed, over the head.
-    over_staged: gains of those that were probed, where staged tuning was too, over that.
+    over_staged: gains of those that were probed, where staged tuning was too, over that. takes_small: whether
+    the network can take pictures of `SMALL_INPUT`.
     """
 
     train: int
@@ -55,6 +56,7 @@ class Facts:
     budget: float
     gains: Mapping[str, Gain] = field(default_factory=dict)
     over_staged: Mapping[str, Gain] = field(default_factory=dict)
+    takes_small: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def _remarks(facts: Facts, transfer: Transfer) -> list[str]:
 
 
 def _size_remark(facts: Facts) -> list[str]:
-    if facts.side >= SMALL_SIDE or facts.size <= SMALL_INPUT:
+    if facts.side >= SMALL_SIDE or facts.size <= SMALL_INPUT or not facts.takes_small:
         return []
     cheaper = (facts.size / SMALL_INPUT) ** 2
     remark = f"--size {SMALL_INPUT} is {cheaper:.1f} times cheaper than {facts.size}, and worth a try."

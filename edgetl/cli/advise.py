@@ -29,6 +29,8 @@ Trials = Annotated[
     bool, typer.Option("--trials/--no-trials", help="Whether short trainings may be run to find out.")
 ]
 
+_MAX_UNREADABLE = 0.05
+
 
 def advise(
     data: Pictures,
@@ -46,7 +48,7 @@ def advise(
         Path | None, typer.Option(help="Folder for advice.json and advise.html, with thumbnails.")
     ] = None,
     seed: Seed = 0,
-    max_unreadable: MaxUnreadable = 0.05,
+    max_unreadable: MaxUnreadable = _MAX_UNREADABLE,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -72,11 +74,14 @@ def advise(
             watcher.phase("pictures")
             dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
             advice = give_advice(dataset, request, watcher)
+        flags = request.flags()
+        if max_unreadable != _MAX_UNREADABLE:
+            flags += (f"--max-unreadable {max_unreadable:g}",)
         if out is not None:
             text = json.dumps(advice.to_json(), indent=2)
             write_text(out / "advice.json", text + "\n")
-            write_text(out / "advise.html", render_page(advice, request.flags()))
-        show(advice.to_json() if as_json else render_card(advice, request.flags()))
+            write_text(out / "advise.html", render_page(advice, flags))
+        show(advice.to_json() if as_json else render_card(advice, flags))
         return 0
 
     finish(command, debug)

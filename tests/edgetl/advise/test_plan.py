@@ -146,7 +146,8 @@ def test_small_pictures_get_a_smaller_input() -> None:
     assert make_plan(replace(PLAIN, side=28)).reasons[-1] == (
         "The pictures have 28 pixels: --size 128 is 3.1 times cheaper than 224, and worth a try."
     )
-    assert "--size" not in " ".join(make_plan(replace(PLAIN, side=96)).reasons)
+    for no_need in (replace(PLAIN, side=96), replace(PLAIN, side=28, takes_small=False)):
+        assert "--size" not in " ".join(make_plan(no_need).reasons)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,19 @@ def test_a_place_that_no_advice_can_be_written_to_is_told_before_anything_is_rea
     assert line == f"Nothing can be written in {str(tmp_path / 'file')!r}. Choose another --out."
 
 
+def test_advice_ends_with_a_training_that_takes_the_same_unreadable_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = colour_folder(tmp_path / "colours", 6)
+    quick = ["--backbone", "efficientnet_lite0", "--size", "32", "--no-trials"]
+    assert main(["advise", str(data), *quick, "--max-unreadable", "0.2"]) == 0
+    command = capsys.readouterr().out.split("Next: ")[1]
+    assert " ".join(command.replace("\\", "").split()) == (
+        "edgetl train DATA --backbone auto --candidates efficientnet_lite0 --size 32 --max-unreadable 0.2 "
+        "--out RUN"
+    )
+
+
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def press_ctrl_c(self: ConsoleWatcher, step: str, epoch: Epoch, of: int) -> None:
