@@ -18,13 +18,12 @@ from benchmarks import measured, page
 from benchmarks.caches import empty_cache
 from benchmarks.regret import runs_of, sets_of
 from edgetl.advise.probe import Gain, Probed, gain, probe
-from edgetl.advise.sample import part
+from edgetl.advise.sample import TRIAL_PICTURES, part
 from edgetl.dataset import Dataset
 from edgetl.recipe import Recipe
 
 _SEEDS, _EPOCHS = (0, 1), (2, 4)
 _BUDGET_S = 120.0
-_TRAIN, _VAL = 200, 400  # Pictures, as advice takes them.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def main() -> int:
     sets, regret = sets_of(work), measured.read()["regret"].figures
     candidates, leads = runs_of(work, sets["fashion"]), list[Lead]()
     for name, dataset in sets.items():
-        few = part(dataset, _TRAIN, _VAL)
+        few = part(dataset, TRIAL_PICTURES, 2 * TRIAL_PICTURES)
         for seed in _SEEDS:
             leads += _leads(_rounds(candidates, few, seed), regret[name]["accuracy"])
             print(name, seed, _counts(leads), flush=True)

@@ -18,7 +18,7 @@ from edgetl.events import Watcher
 from edgetl.recipe import Recipe
 from edgetl.regularizers import with_regularizers
 from edgetl.roles import halves
-from edgetl.run import FACTS, read_backbone
+from edgetl.run import is_run, read_backbone
 from edgetl.scoring import Score, score
 from edgetl.stages import Span, plan_spans
 from edgetl.task import TASKS, weigh_classes
@@ -144,7 +144,7 @@ def _refuse_cost(backbone: Backbone, classes: int, recipe: Recipe) -> None:
 
 
 def _backbone(recipe: Recipe) -> Backbone:
-    if Path(recipe.backbone, FACTS).is_file():
+    if is_run(recipe.backbone):
         if recipe.weights != "default":
             raise InputError(f"The run {recipe.backbone!r} brings its own weights. Leave --weights out.")
         return read_backbone(Path(recipe.backbone))

@@ -119,4 +119,9 @@ def _restore(saved: Checkpoint | None, tuner: Tuner, best: nn.Module) -> list[Ep
         return []
     best.load_state_dict(under("best.", saved.tensors))
     tuner.restore(saved.tensors)
+    return done_epochs(saved)
+
+
+def done_epochs(saved: Checkpoint) -> list[Epoch]:
+    """Return the epochs that a step's checkpoint says are done."""
     return [Epoch(**epoch) for epoch in saved.facts["epochs"]]

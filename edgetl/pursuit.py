@@ -6,11 +6,10 @@ backbones, each as a whole; then random weights, which need more time than all t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from edgetl.backbones import list_backbones
 from edgetl.recipe import Recipe
-from edgetl.run import FACTS
+from edgetl.run import is_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def next_recipe(recipe: Recipe, tried: Sequence[Attempt], seconds_left: float) -
     for name in candidates(recipe):
         if name not in names:
             return replace(recipe, backbone=name, weights="default"), f"{best:.3f} of {target:g} so far"
-    if all(one.weights != "none" for one in tried) and not Path(recipe.backbone, FACTS).is_file():
+    if all(one.weights != "none" for one in tried) and not is_run(recipe.backbone):
         scratch = replace(recipe, weights="none", unfreeze="output")
         return scratch, f"{best:.3f} of {target:g}: from scratch"
     return None

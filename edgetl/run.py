@@ -64,6 +64,11 @@ class Run:
     search: Mapping[str, Any] = field(default_factory=dict)
 
 
+def is_run(name: str) -> bool:
+    """Tell whether a backbone's name is the folder of a run."""
+    return Path(name, FACTS).is_file()
+
+
 def write_run(folder: Path, run: Run, backbone: Backbone, head: nn.Linear) -> None:
     """Write facts and weights into a folder that is being filled.
 

@@ -18,12 +18,12 @@ from edgetl.autocast import bf16_pays
 from edgetl.checkpoint import Slot
 from edgetl.dataset import Dataset
 from edgetl.device import best_device
-from edgetl.events import Epoch, Watcher
+from edgetl.events import Watcher
 from edgetl.eviction import cap_bytes, room_bytes
 from edgetl.extraction import activations_folder
 from edgetl.frozen import FrozenStages
 from edgetl.job import Job
-from edgetl.loop import out_of_patience
+from edgetl.loop import done_epochs, out_of_patience
 from edgetl.race import Contender, Race, candidate_rates, lap_batches, prior_rate, race
 from edgetl.recipe import Recipe
 from edgetl.stages import Span
@@ -246,7 +246,7 @@ def _fewest_epochs_left(job: Job, slot: Slot) -> int:
     saved = slot.load(kept["key"]) if kept else None
     if saved is None:
         return fewest
-    done = [Epoch(**epoch) for epoch in saved.facts["epochs"]]
+    done = done_epochs(saved)
     return 0 if out_of_patience(done, job.recipe.patience) else min(fewest, kept["epochs"] - len(done))
 
 

@@ -4,7 +4,6 @@ Reads top to bottom as the user sees it. Each part is in the file it is named af
 what comes next, and keeps the best so far whatever happens.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -24,7 +23,7 @@ from edgetl.run import FACTS, Run, read_run
 from edgetl.schedule import read_json, training_facts
 from edgetl.scoring import compare
 from edgetl_runtime import atomic
-from edgetl_runtime.atomic import replacing_folder, write_json, write_text
+from edgetl_runtime.atomic import replacing_folder, write_json
 from edgetl_runtime.errors import InputError
 
 # Beside the checkpoints of an interrupted run: what it is a training of.
@@ -188,8 +187,7 @@ def _is_better(there: Run, found: Outcome) -> bool:
 def _ended(out: Path, there: Run, watcher: Watcher) -> Run:
     """Leave the run that Ctrl-C wrote as that of the whole training."""
     watcher.note("The run that Ctrl-C left is better than what this time budget gave, and stays.")
-    facts = read_json(out / FACTS) | {"interrupted": False}
-    write_text(out / FACTS, json.dumps(facts, indent=2) + "\n")
+    write_json(out / FACTS, read_json(out / FACTS) | {"interrupted": False})
     forget(out)
     return replace(there, interrupted=False)
 

@@ -22,7 +22,7 @@ from edgetl.advise.random_features import random_backbone
 from edgetl.advise.reference import reference_distances
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Resources, measure_speeds, resources
-from edgetl.advise.sample import Features, as_array, choose, part
+from edgetl.advise.sample import TRIAL_PICTURES, Features, as_array, choose, part
 from edgetl.advise.similarity import Similarity, similarity
 from edgetl.advise.trials import try_approaches
 from edgetl.backbones import Backbone
@@ -31,7 +31,7 @@ from edgetl.events import Watcher
 from edgetl.features import PLAIN, Extractor
 from edgetl.forward import fast_precision
 from edgetl.job import halves_of
-from edgetl.run import FACTS
+from edgetl.run import is_run
 from edgetl_runtime.pictures import Picture
 from edgetl_runtime.strict_json import well_formed
 
@@ -39,7 +39,6 @@ from edgetl_runtime.strict_json import well_formed
 # to.
 _COMPARED = 2_000
 _PIXELS = 48
-_RACE_PICTURES = 200
 # The share of the time budget that the race may take.
 _RACE_SHARE = 0.2
 
@@ -79,8 +78,8 @@ def give_advice(dataset: Dataset, request: Request, watcher: Watcher | None = No
     Raises:
         InputError: no backbone can be had or is within the limits, or no training could take these pictures.
     """
-    for refuse in (check_names, halves_of):  # Trials and the training would too, after all features.
-        refuse(dataset)
+    check_names(dataset)  # Trials and the training would refuse them too, after all features.
+    halves_of(dataset)
     begun, watcher = time.monotonic(), watcher or Watcher()
     watcher.phase("pictures")
     found = data_facts(dataset)
@@ -122,7 +121,7 @@ def _race(dataset: Dataset, judged: Sequence[Candidate], request: Request, watch
     names = [one.name for one in judged]
     if not request.trials or len(names) < 2:
         return None
-    few = part(dataset, _RACE_PICTURES, 2 * _RACE_PICTURES)
+    few = part(dataset, TRIAL_PICTURES, 2 * TRIAL_PICTURES)
 
     def trial(name: str, epochs: int, seconds: float) -> Probed:
         watcher.phase(f"race: {name}, {epochs} epochs a step")
@@ -158,7 +157,7 @@ def _suspicions(
 
 def _without_scratch(machine: Resources, name: str) -> Resources:
     """Leave out of the minutes what a run as backbone cannot do: it has no random weights."""
-    if not Path(name, FACTS).is_file():
+    if not is_run(name):
         return machine
     return replace(
         machine, minutes={one: value for one, value in machine.minutes.items() if one != "scratch"}

@@ -17,7 +17,7 @@ from edgetl.advise.sample import Features
 from edgetl.advise.similarity import right_by_neighbours, right_by_ridge
 from edgetl.backbones import Backbone, create_backbone, list_backbones
 from edgetl.cost import Cost, Limits, find_cost, known_cost
-from edgetl.run import FACTS, read_backbone
+from edgetl.run import is_run, read_backbone
 from edgetl_runtime.errors import InputError
 
 
@@ -54,7 +54,7 @@ def candidate_names(given: Sequence[str]) -> list[str]:
 
 def open_candidate(name: str) -> Backbone:
     """Make a backbone by its name, or from the folder of a run."""
-    return read_backbone(Path(name)) if Path(name, FACTS).is_file() else create_backbone(name)
+    return read_backbone(Path(name)) if is_run(name) else create_backbone(name)
 
 
 def admit(name: str, backbone: Backbone, classes: int, limits: Limits) -> Candidate:

@@ -11,6 +11,9 @@ from edgetl.dataset import Dataset
 from edgetl_exporters.calibration import balanced
 from edgetl_runtime.pictures import Picture
 
+# Training pictures of a trial or a round of the race; twice as many of validation.
+TRIAL_PICTURES = 200
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:

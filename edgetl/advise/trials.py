@@ -12,10 +12,10 @@ from edgetl.advise.plan import ENDS_AS_STAGED, FEWEST_TO_TUNE, Approach, Facts, 
 from edgetl.advise.probe import Gain, Probed, gain, probe
 from edgetl.advise.request import Request
 from edgetl.advise.resources import Speeds, predict_minutes
-from edgetl.advise.sample import part
+from edgetl.advise.sample import TRIAL_PICTURES, part
 from edgetl.dataset import Dataset
 
-_PICTURES, _EPOCHS, _MOST_EPOCHS = 200, 3, 10
+_EPOCHS, _MOST_EPOCHS = 3, 10
 _SHARE = 0.2  # of the time budget, for all trials
 _QUESTIONS: tuple[Approach, ...] = ("input", "scratch", "full", "staged")
 
@@ -46,9 +46,9 @@ def try_approaches(
     Args:
         name: of the backbone. phase: hears what is tried.
     """
-    few = part(dataset, _PICTURES, 2 * _PICTURES)
+    few = part(dataset, TRIAL_PICTURES, 2 * TRIAL_PICTURES)
     left = _SHARE * request.time_budget_s
-    epochs = min(math.ceil(_EPOCHS * _PICTURES / len(few.train)), _MOST_EPOCHS)
+    epochs = min(math.ceil(_EPOCHS * TRIAL_PICTURES / len(few.train)), _MOST_EPOCHS)
     predicted = predict_minutes(speeds, len(few.train), len(few.val), epochs=epochs)
     probed: dict[str, Probed] = {}
     unprobed: dict[str, str] = {}

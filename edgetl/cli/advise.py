@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgetl.cli.flags import (
+    MAX_UNREADABLE,
     Debug,
     Json,
     MaxLatencyMs,
@@ -29,8 +30,6 @@ Trials = Annotated[
     bool, typer.Option("--trials/--no-trials", help="Whether short trainings may be run to find out.")
 ]
 
-_MAX_UNREADABLE = 0.05
-
 
 def advise(
     data: Pictures,
@@ -48,7 +47,7 @@ def advise(
         Path | None, typer.Option(help="Folder for advice.json and advise.html, with thumbnails.")
     ] = None,
     seed: Seed = 0,
-    max_unreadable: MaxUnreadable = _MAX_UNREADABLE,
+    max_unreadable: MaxUnreadable = MAX_UNREADABLE,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -75,7 +74,7 @@ def advise(
             dataset = load_dataset(data, max_unreadable=max_unreadable, progress=watcher.progress)
             advice = give_advice(dataset, request, watcher)
         flags = request.flags()
-        if max_unreadable != _MAX_UNREADABLE:
+        if max_unreadable != MAX_UNREADABLE:
             flags += (f"--max-unreadable {max_unreadable:g}",)
         if out is not None:
             text = json.dumps(advice.to_json(), indent=2)

@@ -18,6 +18,7 @@ Pictures = Annotated[
         "their folder, one, or 'train-{000..009}.tar'.",
     ),
 ]
+MAX_UNREADABLE = 0.05
 MaxUnreadable = Annotated[float, typer.Option(help="Share of pictures that may be unreadable.")]
 MaxLatencyMs = Annotated[
     float | None, typer.Option(help="Of one picture on this machine, in OpenVINO without int8.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgetl.cli.flags import (
+    MAX_UNREADABLE,
     Debug,
     Json,
     MaxLatencyMs,
@@ -78,7 +79,7 @@ def search(
         typer.Option("--export", metavar="BUNDLE", help="Export the most accurate model at the end."),
     ] = None,
     seed: Seed = 0,
-    max_unreadable: MaxUnreadable = 0.05,
+    max_unreadable: MaxUnreadable = MAX_UNREADABLE,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetl.cli.flags import Debug, Json, MaxUnreadable, Pictures, finish, show
+from edgetl.cli.flags import MAX_UNREADABLE, Debug, Json, MaxUnreadable, Pictures, finish, show
 from edgetl.cli.ray_flags import WORKERS_HELP, find_workers
 from edgetl.cli.recipe_flags import with_recipe_flags
 from edgetl.ranks import started, together
@@ -34,7 +34,7 @@ def train(
     data: Pictures,
     out: Annotated[Path, typer.Option("--out", help="The run's folder, to be made.")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file with settings; flags override it.")] = None,
-    max_unreadable: MaxUnreadable = 0.05,
+    max_unreadable: MaxUnreadable = MAX_UNREADABLE,
     ray: Ray = None,
     ray_workers: RayWorkers = None,
     as_json: Json = False,
